@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The broker as its own parts see it. main.c makes one; configuration generations,
+ * links, health and the parts hang on it.
+ */
+#ifndef MK_BROKER_H
+#define MK_BROKER_H
+
+#include "agent/audit/audit.h"
+#include "agent/base/loop.h"
+#include "agent/broker/gate.h"
+#include "agent/ipc/ipc.h"
+
+struct mk_broker;
+struct mk_http; /* http.h */
+
+const struct mk_word *mk_broker_environment(const struct mk_broker *b);
+struct mk_loop *mk_broker_loop(struct mk_broker *b);
+const struct mk_conf_limits *mk_broker_limits(const struct mk_broker *b);
+bool mk_broker_in_pod(const struct mk_broker *b);
+uint32_t mk_broker_generation(const struct mk_broker *b);
+struct mk_audit *mk_broker_audit(struct mk_broker *b);
+
+/* Why the instance is not ready: bits 1 << enum mk_reason, 0 when it is. */
+uint32_t mk_broker_reasons(const struct mk_broker *b);
+
+/* Figures for GET /v1/status. */
+struct mk_broker_status {
+	uint32_t generation;
+	int64_t started_ms;                       /* wall clock */
+	uint32_t tokens, waiters, secrets_in_use;
+	struct mk_audit_status audit;
+	struct mk_msg_role roles[MK_ROLE_COUNT];  /* pid 0: not known */
+	struct mk_store_status {
+		struct mk_word name;
+		char type[16];
+		const char *health;               /* "ok" "failing" "unknown" */
+		const char *last_error;           /* mk_err_word, or "" */
+		uint64_t calls;
+		int64_t last_ok_ms;               /* wall clock, or MK_TIME_NONE */
+	} stores[MK_BACKENDS_MAX];
+	size_t n_stores;
+	struct mk_alarm {
+		const char *code;                 /* a fixed word */
+		int64_t since_ms;
+		uint64_t count;
+	} alarms[16];
+	size_t n_alarms;
+};
+void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret);
+
+/* Asks the supervisor to reload; `done` is called once, later, with how it went. NOT_READY when one is under way. */
+struct mk_reload {
+	void (*done)(struct mk_reload *r, const struct mk_msg_result *how);
+};
+mk_must mk_broker_reload(struct mk_broker *b, struct mk_reload *r);
+void mk_broker_reload_cancel(struct mk_broker *b, struct mk_reload *r);
+
+#endif

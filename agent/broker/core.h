@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The broker's inside: what main.c makes and the parts of this folder hang on. The HTTP
+ * side does not include it; it sees broker.h and gate.h.
+ */
+#ifndef MK_BROKER_CORE_H
+#define MK_BROKER_CORE_H
+
+#include "agent/base/lock/lockdown.h"
+#include "agent/broker/broker.h"
+#include "agent/broker/directory.h"
+#include "agent/broker/flight.h"
+#include "agent/broker/rate.h"
+#include "agent/broker/store.h"
+
+#define MK_TICK_MS     250
+#define MK_WATCHES_MAX 32u
+#define MK_ALARMS_MAX  16u
+
+/* One backend as the broker knows it. */
+struct mk_replica {
+	struct mk_word name;
+	char type[16];
+	uint32_t epoch;       /* moves on when what the store holds may have changed: older tokens are fetched again */
+	uint64_t calls;
+	bool called;
+	enum mk_err last;     /* of the last call; NOT_FOUND and DISABLED are answers of a healthy store */
+	int64_t last_ok_ms;   /* wall clock */
+};
+
+/* An inotify descriptor and the name in its directory that matters. */
+struct mk_watch {
+	int fd;               /* owned */
+	struct mk_source *source;
+	uint8_t backend;
+	char file[256];
+};
+
+struct mk_pending; /* config.c: a configuration that is still coming in */
+
+struct mk_broker {
+	struct mk_loop *loop;
+	struct mk_link *supervisor, *fetcher; /* fetcher NULL: there is none now */
+	struct mk_http *http;                 /* NULL before the first configuration */
+	struct mk_timer *tick, *drain;
+	struct mk_lockdown_report lock;
+	bool draining;
+	int exit_code;
+	int64_t started_ms;
+
+	/* the configuration in force */
+	uint32_t generation; /* 0: none yet */
+	struct mk_word environment;
+	bool in_pod, swapped; /* swapped: since the last fetcher came */
+	uint32_t exceptions;
+	struct mk_policy *policy;
+	struct mk_conf_refresh refresh;
+	struct mk_conf_limits limits;
+	struct mk_conf_audit audit_conf;
+	uint8_t policy_digest[32];
+	bool record_due; /* the configuration's audit record is not written yet */
+	struct mk_nobody nobody;
+	struct mk_replica replicas[MK_BACKENDS_MAX];
+	size_t n_replicas;
+	struct mk_word listeners[MK_LISTENERS_MAX + 1];
+	size_t n_listeners;
+	struct mk_watch watches[MK_WATCHES_MAX];
+	size_t n_watches;
+	struct mk_pending *pending;
+
+	/* the parts */
+	struct mk_audit *audit;
+	struct mk_seal *seal;
+	struct mk_store *store;
+	struct mk_flights *flights;
+	struct mk_directory directory;
+	struct mk_rates *rates;
+
+	/* health and status */
+	bool health_sent;
+	uint32_t reasons_sent;
+	bool audit_was_writable;
+	int64_t probed_ms, swept_ms; /* boot clock */
+	struct mk_msg_role roles[MK_ROLE_COUNT];
+	struct mk_alarm alarms[MK_ALARMS_MAX];
+	size_t n_alarms;
+	struct mk_reload *reload;
+	uint32_t reload_n;
+
+	struct mk_listed page[MK_LIST_PAGE_MAX]; /* where LIST_DONE is read into */
+};
+
+/* broker.c: a broker without links and configuration; ends with mk_broker_free. */
+mk_must mk_broker_new(struct mk_broker **ret);
+struct mk_broker *mk_broker_free(struct mk_broker *b);
+/* The whole life of the process; its exit code. link_fd: to the supervisor, taken over. */
+int mk_broker_run(int link_fd);
+/* The fetcher broke the table: the supervisor ends it. */
+void mk_broker_say_peer_broke(struct mk_broker *b);
+/* Ends the loop. */
+void mk_broker_stop(struct mk_broker *b, int exit_code);
+
+/* health.c */
+void mk_health_check(struct mk_broker *b);            /* tells the supervisor where the reasons changed */
+bool mk_health_log_replaced(struct mk_broker *b);     /* a new directory stands in its place: only a fresh process may open it */
+void mk_alarm_raise(struct mk_broker *b, const char *code); /* code: a fixed word; logged the first time */
+void mk_alarm_clear(struct mk_broker *b, const char *code);
+
+/* config.c: takes the pieces of a configuration; CONF_END swaps it in or refuses it. */
+bool mk_config_is(enum mk_msg type);
+mk_must mk_config_frame(struct mk_broker *b, struct mk_frame *f);
+void mk_config_forget(struct mk_broker *b);           /* drops what is pending */
+
+void mk_start_record_due(struct mk_broker *b);        /* start.c: writes the configuration's record, if it is still due */
+
+/* watch.c */
+mk_must mk_watch_add(struct mk_broker *b, struct mk_watch *w); /* takes over w->fd on success */
+void mk_watch_clear(struct mk_broker *b);
+/* Reads what changed until now; never blocks. */
+void mk_watch_poll(struct mk_broker *b);
+
+#endif

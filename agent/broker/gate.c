@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gate for a token, in three steps that never change places: may they (policy, rate),
+ * is it written (audit), here it is (unseal). Between the first and the second stands the
+ * choice of a version, which may have to be fetched; then the caller is asked to come back,
+ * and all begins again.
+ */
+#include "agent/broker/gate.h"
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/broker/etag.h"
+#include "agent/broker/fetch.h"
+#include "agent/broker/gate_part.h"
+
+/* One call's way; nothing of it outlives the call. */
+struct get {
+	struct mk_broker *b;
+	const struct mk_ask *ask;
+	struct mk_waiter *w;
+	struct mk_audit_rec rec;
+	bool covered;
+	/* what was chosen */
+	const struct mk_entry *entry;
+	const struct mk_version *version;
+	bool stale;
+};
+
+const char *mk_state_word(enum mk_state s)
+{
+	switch (s) {
+	case MK_STATE_CURRENT:
+		return "current";
+	case MK_STATE_PREVIOUS:
+		return "previous";
+	case MK_STATE_EXPIRED:
+		return "expired";
+	}
+	return "unknown";
+}
+
+void mk_answer_done(struct mk_answer *a)
+{
+	mk_secret_free(a->leaves);
+	mk_secret_free(a->room);
+	*a = (struct mk_answer){ 0 };
+}
+
+static enum mk_slot slot_of(const struct get *g)
+{
+	return g->ask->previous ? MK_SLOT_PREVIOUS : MK_SLOT_CURRENT;
+}
+
+static bool expired(const struct mk_version *v)
+{
+	return v->expires_ms != MK_TIME_NONE && mk_wall_ms() >= v->expires_ms;
+}
+
+static int64_t age_ms(const struct mk_version *v)
+{
+	return mk_boot_ms() - v->fetched_ms;
+}
+
+/* Good enough without asking the store. One that is past its expiry is asked for again, at most once in a pause. */
+static bool fresh(const struct get *g, const struct mk_version *v)
+{
+	if (mk_gate_changed(g->b, v->backend, v->epoch) || age_ms(v) >= mk_gate_ttl(g->b, g->entry->jitter))
+		return false;
+	return !expired(v) || age_ms(v) < MK_PAUSE_MS;
+}
+
+/* May it be served although the store could not be asked? Never past its expiry. */
+static bool good_stale(const struct get *g, const struct mk_version *v)
+{
+	return !expired(v) && age_ms(v) < g->b->refresh.ttl_ms + g->b->refresh.serve_stale_ms;
+}
+
+/* Policy, and the rate, which a caller that comes back after a fetch has paid already. */
+static mk_must may_get(struct get *g, struct mk_caller *c, unsigned *retry_after_s)
+{
+	mk_gate_record(g->b, c, MK_ACTION_GET, &g->rec);
+	g->rec.connection = g->ask->name.s;
+	const struct mk_verdict v = mk_policy_check(g->b->policy, c->service, MK_ACTION_GET, &g->ask->name);
+	g->rec.rule_line = mk_gate_line(g->b, &v);
+	g->covered = v.covered;
+	if (v.decision != MK_ALLOW)
+		return mk_gate_deny(g->b, &g->rec, MK_DENIED);
+	if (g->w->fetched)
+		return MK_OK;
+	if (mk_gate_rate(g->b, c, &v, retry_after_s) != MK_OK)
+		return mk_gate_deny(g->b, &g->rec, MK_RATE_LIMITED);
+	return MK_OK;
+}
+
+static mk_must settle(struct get *g, const struct mk_version *v, bool stale)
+{
+	if (v->disabled)
+		return MK_DISABLED;
+	if (expired(v))
+		return MK_EXPIRED;
+	g->version = v;
+	g->stale = stale;
+	return MK_OK;
+}
+
+/* The fetch ended: what it brought, or what is left. */
+static mk_must after_fetch(struct get *g, const struct mk_version *v)
+{
+	const enum mk_err e = g->w->err;
+	if (e == MK_OK)
+		return v ? settle(g, v, false) : MK_NOT_FOUND;
+	if (e == MK_NOT_FOUND || e == MK_DISABLED)
+		return e;
+	return v && good_stale(g, v) ? settle(g, v, true) : e;
+}
+
+/* OK with a version chosen, OK with the caller waiting, or an error. */
+static mk_must choose(struct get *g)
+{
+	struct mk_broker *b = g->b;
+	g->entry = mk_store_find(b->store, &g->ask->name);
+	const struct mk_version *v = g->entry ? &g->entry->at[slot_of(g)] : NULL;
+	if (v && !v->held)
+		v = NULL;
+	if (g->w->fetched)
+		return after_fetch(g, v);
+	if (v && fresh(g, v))
+		return settle(g, v, false);
+	const struct mk_flight_key key = { MK_FLIGHT_GET, g->ask->name, g->ask->previous };
+	if (!v || !good_stale(g, v) || !mk_gate_failing(b, &v->failure))
+		return mk_fetch_wait(b, &key, g->w);
+	if (mk_gate_try_again(&v->failure))
+		mk_fetch_start(b, &key);
+	return settle(g, v, true);
+}
+
+static enum mk_err choice_failed(struct get *g, enum mk_err e)
+{
+	if (e == MK_NOT_FOUND && !g->covered)
+		e = MK_DENIED;
+	if (mk_err_retry(e) && e != MK_RATE_LIMITED)
+		return e; /* not a decision: nothing was refused */
+	return mk_gate_deny(g->b, &g->rec, e);
+}
+
+static void describe(const struct get *g, struct mk_answer *a)
+{
+	const struct mk_version *v = g->version;
+	a->state = g->ask->previous ? MK_STATE_PREVIOUS : MK_STATE_CURRENT;
+	a->stale = g->stale;
+	a->cache = g->stale ? MK_CACHE_STALE : g->ask->waited ? MK_CACHE_MISS : MK_CACHE_HIT;
+	a->expires_ms = v->expires_ms;
+	a->age_s = age_ms(v) / 1000;
+	memcpy(a->version, v->version, sizeof a->version);
+	_Static_assert(sizeof a->token_type == sizeof v->token_type, "copied whole");
+	memcpy(a->token_type, v->token_type, sizeof a->token_type);
+	mk_etag_make(&g->ask->name, v->version, a->etag);
+}
+
+/* The slab's slots first, so that a record is followed by an answer; then the record; then the token. */
+static mk_must hand_out(struct get *g, struct mk_answer *a)
+{
+	mk_auto(mk_secret_freep) struct mk_secret *leaves = NULL, *room = NULL;
+	struct mk_record r;
+	MK_TRY(mk_secret_new(mk_store_plain_len(g->version), &leaves));
+	MK_TRY(mk_secret_new(MK_ANSWER_FRAME + g->version->token_room, &room));
+	g->rec.event = "grant";
+	g->rec.version = a->version;
+	g->rec.state = mk_state_word(a->state);
+	MK_TRY(mk_audit_write(g->b->audit, &g->rec));
+	enum mk_err e = mk_store_open_(g->b->store, g->entry, slot_of(g), leaves);
+	if (e == MK_OK)
+		e = mk_record_of(mk_secret_span(leaves), 0, &r, NULL);
+	if (e != MK_OK) {
+		mk_alarm_raise(g->b, "unseal_failed"); /* memory was changed: nothing of this entry is trusted */
+		mk_store_remove(g->b->store, &g->ask->name, MK_SLOT_CURRENT);
+		return MK_BUG;
+	}
+	a->token = r.token;
+	a->leaves = MK_TAKE(leaves);
+	a->room = MK_TAKE(room);
+	return MK_OK;
+}
+
+static mk_must answer(struct get *g, struct mk_answer *ret)
+{
+	struct mk_answer a = { 0 };
+	describe(g, &a);
+	a.not_modified = g->ask->if_none_match.n > 0 && mk_etag_match(g->ask->if_none_match, a.etag);
+	if (!a.not_modified)
+		MK_TRY(hand_out(g, &a));
+	*ret = a;
+	return MK_OK;
+}
+
+mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_ask *ask, struct mk_waiter *w,
+		    struct mk_answer *ret, unsigned *retry_after_s)
+{
+	struct get g = { .b = b, .ask = ask, .w = w };
+	if (b->generation == 0)
+		return MK_NOT_READY;
+	mk_watch_poll(b);
+	MK_TRY(may_get(&g, c, retry_after_s));
+	w->uid = c->evidence.uid;
+	enum mk_err e = choose(&g);
+	if (e != MK_OK)
+		return choice_failed(&g, e);
+	if (w->waiting)
+		return MK_OK;
+	e = answer(&g, ret);
+	if (e == MK_AUDIT)
+		mk_health_check(b);
+	return e;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gate: the only way to a token, or to anything that policy decides. It asks the
+ * policy, then writes the audit record, then unseals, in this order. It is what the
+ * HTTP side sees of the broker; it knows nothing of HTTP.
+ *
+ * Nothing is remembered across an await but a slot and a generation: when a waiter is
+ * woken it calls the gate again from the start, and the policy is asked again.
+ */
+#ifndef MK_GATE_H
+#define MK_GATE_H
+
+#include "agent/base/secret.h"
+#include "agent/ipc/msgs.h"
+#include "policy/policy.h"
+
+struct mk_broker;
+
+/* A caller: evidence pinned at accept, the service looked up again whenever the policy changed. */
+struct mk_caller {
+	struct mk_evidence evidence;
+	uint32_t service;     /* MK_NO_SERVICE: nobody */
+	uint32_t generation;  /* of the policy that made `service`; 0: not looked up yet */
+};
+
+enum mk_cache { MK_CACHE_HIT, MK_CACHE_MISS, MK_CACHE_STALE };
+enum mk_state { MK_STATE_CURRENT = 1, MK_STATE_PREVIOUS, MK_STATE_EXPIRED };
+const char *mk_state_word(enum mk_state s);
+
+/* An entity tag without its quotes: of version, mapping and granted fields. */
+#define MK_ETAG_MAX 80
+
+struct mk_ask {
+	struct mk_name name;
+	bool previous;             /* ?version=previous */
+	bool waited;               /* the caller was woken after a fetch: X-Cache is a miss */
+	struct mk_span if_none_match; /* the header's raw value, "" where there is none; list and * as RFC 9110 13.1.2 */
+};
+
+struct mk_answer {
+	bool not_modified;         /* the caller has it: no token here, and no grant recorded */
+	char etag[MK_ETAG_MAX];
+	char version[MK_VERSION_MAX + 1];
+	enum mk_state state;
+	enum mk_cache cache;
+	int64_t expires_ms;        /* wall clock, or MK_TIME_NONE */
+	int64_t age_s;             /* since it was fetched */
+	bool stale;
+	char token_type[32];       /* "bearer" where the store says nothing */
+	struct mk_secret *leaves;  /* owned by the answer; NULL with not_modified */
+	struct mk_secret *room;    /* owned, empty: for the body, taken before the record so that no answer fails for want of it */
+	struct mk_span token;      /* borrows leaves */
+};
+void mk_answer_done(struct mk_answer *a);
+#define MK_ANSWER_FRAME 640u /* bytes of a body beside the token */
+
+/* A request that waits for a fetch. The HTTP side embeds it; `woken` is called once, from the
+ * loop, never from within mk_gate_get. mk_waiter_cancel when the peer left. Zero it at first. */
+struct mk_waiter {
+	void (*woken)(struct mk_waiter *w);
+	struct mk_ref ref;
+	struct mk_waiter *prev, *next; /* the gate's */
+	uid_t uid;
+	bool waiting;
+	bool fetched;             /* a fetch for it ended: fail with `err` rather than begin another */
+	enum mk_err err;
+};
+void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w);
+
+/* OK with *ret filled; OK with w->waiting true: answer later, when woken; or an error:
+ * DENIED, NOT_FOUND (only where an allow rule covers the name), EXPIRED, DISABLED, RATE_LIMITED
+ * (*retry_after_s), BACKEND, TIMEOUT, AUDIT (no record, no token), NOT_READY, NO_MEMORY. */
+mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_ask *ask, struct mk_waiter *w,
+		    struct mk_answer *ret, unsigned *retry_after_s);
+
+/* The names that the caller may read, ascending, after `after` ("" from the start), at most
+ * n <= 1,000; *more tells whether others follow. Waits like mk_gate_get while the directory is cold. */
+struct mk_list_item {
+	struct mk_name name;
+	char version[MK_VERSION_MAX + 1]; /* "" unknown */
+	enum mk_state state;
+	int64_t expires_ms;               /* MK_TIME_NONE: never, or not fetched yet */
+};
+mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_name *after, size_t n,
+		     struct mk_waiter *w, struct mk_list_item *items, size_t *ret_n, bool *more,
+		     unsigned *retry_after_s);
+
+/* An action on the instance (MK_ACTION_STATUS, MK_ACTION_RELOAD): policy, then a synced audit record. */
+mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action);
+
+/* A request that never reached a decision on a name (bad name, unknown path, wrong method, too many
+ * connections): counted and written to the audit log as a coalesced denial. */
+void mk_gate_refused(struct mk_broker *b, struct mk_caller *c, enum mk_err why);
+
+/* Looks the caller's service up under the policy in force (whoami). */
+const struct mk_service *mk_gate_who(struct mk_broker *b, struct mk_caller *c);
+const struct mk_policy *mk_gate_policy(const struct mk_broker *b);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gate for a list: names that the caller may read, never values. Each name passes the
+ * policy by itself; one record says how many were shown.
+ */
+#include "agent/base/clock.h"
+#include "agent/broker/fetch.h"
+#include "agent/broker/gate_part.h"
+
+#define LIST_MAX 1000u
+
+static bool fresh(const struct mk_broker *b)
+{
+	const struct mk_directory *d = &b->directory;
+	return d->held && !mk_gate_changed(b, d->backend, d->epoch) && mk_boot_ms() - d->fetched_ms < b->refresh.ttl_ms;
+}
+
+static bool good_stale(const struct mk_broker *b)
+{
+	const struct mk_directory *d = &b->directory;
+	return d->held && mk_boot_ms() - d->fetched_ms < b->refresh.ttl_ms + b->refresh.serve_stale_ms;
+}
+
+/* OK with a directory to read, OK with the caller waiting, or an error. */
+static mk_must directory_ready(struct mk_broker *b, struct mk_waiter *w)
+{
+	const struct mk_flight_key key = { .kind = MK_FLIGHT_LIST };
+	const struct mk_directory *d = &b->directory;
+	if (fresh(b))
+		return MK_OK;
+	if (w->fetched) {
+		if (w->err == MK_OK)
+			return d->held ? MK_OK : MK_BACKEND;
+		return good_stale(b) ? MK_OK : w->err;
+	}
+	if (!good_stale(b) || !mk_gate_failing(b, &d->failure))
+		return mk_fetch_wait(b, &key, w);
+	if (mk_gate_try_again(&d->failure))
+		mk_fetch_start(b, &key);
+	return MK_OK;
+}
+
+static void describe(struct mk_broker *b, const struct mk_listed *from, struct mk_list_item *to)
+{
+	const struct mk_entry *e = mk_store_find(b->store, &from->name);
+	const struct mk_version *v = e ? &e->at[MK_SLOT_CURRENT] : NULL;
+	*to = (struct mk_list_item){ .name = from->name, .state = MK_STATE_CURRENT, .expires_ms = MK_TIME_NONE };
+	memcpy(to->version, from->version, sizeof to->version);
+	if (!v || !v->held || strcmp(v->version, from->version) != 0)
+		return;
+	to->expires_ms = v->expires_ms;
+	if (v->expires_ms != MK_TIME_NONE && mk_wall_ms() >= v->expires_ms)
+		to->state = MK_STATE_EXPIRED;
+}
+
+/* At most n of the names after `after` that the service may list; true where there are more. */
+static bool collect(struct mk_broker *b, uint32_t service, const struct mk_name *after, size_t n,
+		    struct mk_list_item *items, size_t *ret_n)
+{
+	const struct mk_names *names = &b->directory.names;
+	*ret_n = 0;
+	for (size_t i = mk_names_after(names, after); i < names->n; i++) {
+		const struct mk_verdict v = mk_policy_check(b->policy, service, MK_ACTION_LIST, &names->items[i].name);
+		if (v.decision != MK_ALLOW)
+			continue;
+		if (*ret_n == n)
+			return true;
+		describe(b, &names->items[i], &items[(*ret_n)++]);
+	}
+	return false;
+}
+
+static mk_must may_list(struct mk_broker *b, struct mk_caller *c, const struct mk_waiter *w, struct mk_audit_rec *rec,
+			unsigned *retry_after_s)
+{
+	const struct mk_verdict none = { .rule = MK_NO_RULE };
+	mk_gate_record(b, c, MK_ACTION_LIST, rec);
+	if (c->service == MK_NO_SERVICE)
+		return mk_gate_deny(b, rec, MK_DENIED);
+	if (!w->fetched && mk_gate_rate(b, c, &none, retry_after_s) != MK_OK)
+		return mk_gate_deny(b, rec, MK_RATE_LIMITED);
+	return MK_OK;
+}
+
+mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_name *after, size_t n,
+		     struct mk_waiter *w, struct mk_list_item *items, size_t *ret_n, bool *more,
+		     unsigned *retry_after_s)
+{
+	struct mk_audit_rec rec;
+	if (b->generation == 0)
+		return MK_NOT_READY;
+	mk_watch_poll(b);
+	MK_TRY(may_list(b, c, w, &rec, retry_after_s));
+	w->uid = c->evidence.uid;
+	const enum mk_err e = directory_ready(b, w);
+	if (e == MK_RATE_LIMITED)
+		return mk_gate_deny(b, &rec, e);
+	MK_TRY(e);
+	if (w->waiting)
+		return MK_OK;
+	size_t found = 0;
+	const bool others = collect(b, c->service, after, n < LIST_MAX ? n : LIST_MAX, items, &found);
+	rec.event = "list";
+	rec.count = found;
+	rec.detail = found == 0 ? "no names" : NULL;
+	MK_TRY(mk_audit_write(b->audit, &rec));
+	*ret_n = found;
+	*more = others;
+	return MK_OK;
+}

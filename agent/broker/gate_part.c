@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Records, rates and times, as all decisions of the gate use them; and the decisions that
+ * are not about a token.
+ */
+#include "agent/broker/gate_part.h"
+
+#include "agent/base/clock.h"
+
+#define RULE_DEFAULT (MK_NO_RULE - 1) /* the bucket of all calls without a rate of their own */
+
+const struct mk_service *mk_gate_who(struct mk_broker *b, struct mk_caller *c)
+{
+	if (!b->policy)
+		return NULL;
+	if (c->generation != b->generation) {
+		c->service = mk_policy_who(b->policy, &c->evidence, &b->nobody);
+		c->generation = b->generation;
+	}
+	return c->service == MK_NO_SERVICE ? NULL : mk_policy_service(b->policy, c->service);
+}
+
+const struct mk_policy *mk_gate_policy(const struct mk_broker *b)
+{
+	return b->policy;
+}
+
+void mk_gate_record(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret)
+{
+	const struct mk_service *s = mk_gate_who(b, c);
+	*ret = (struct mk_audit_rec){
+		.service = s ? s->name.s : NULL, .listener = c->evidence.socket.s, .peer = c->evidence.known,
+		.uid = c->evidence.uid, .gid = c->evidence.gid, .pid = c->evidence.pid,
+		.action = action < MK_ACTION_COUNT ? mk_action_word(action) : NULL, .rule_line = -1,
+	};
+}
+
+int64_t mk_gate_line(const struct mk_broker *b, const struct mk_verdict *v)
+{
+	return v->rule == MK_NO_RULE ? -1 : (int64_t)mk_policy_rule(b->policy, v->rule)->line;
+}
+
+enum mk_err mk_gate_deny(struct mk_broker *b, struct mk_audit_rec *rec, enum mk_err why)
+{
+	rec->event = "deny";
+	rec->reason = mk_err_word(why);
+	if (mk_audit_deny(b->audit, rec) == MK_OK)
+		return why;
+	mk_health_check(b);
+	return MK_AUDIT;
+}
+
+mk_must mk_gate_rate(struct mk_broker *b, const struct mk_caller *c, const struct mk_verdict *v,
+		     unsigned *retry_after_s)
+{
+	const struct mk_rule *rule = v->rule == MK_NO_RULE ? NULL : mk_policy_rule(b->policy, v->rule);
+	const bool own = rule && rule->rate_per_hour != 0;
+	const struct mk_rate_key key = {
+		.service = mk_policy_service(b->policy, c->service)->name,
+		.rule = own ? v->rule : RULE_DEFAULT,
+		.per_hour = own ? rule->rate_per_hour : MK_RATE_DEFAULT_PER_HOUR,
+	};
+	return mk_rate_take(b->rates, &key, mk_boot_ms(), retry_after_s);
+}
+
+int64_t mk_gate_ttl(const struct mk_broker *b, uint16_t jitter)
+{
+	const int64_t most = b->refresh.ttl_ms / 100 * b->refresh.jitter_percent;
+	return b->refresh.ttl_ms - (int64_t)((double)most * jitter / UINT16_MAX);
+}
+
+bool mk_gate_changed(const struct mk_broker *b, uint8_t backend, uint32_t epoch)
+{
+	return backend >= b->n_replicas || b->replicas[backend].epoch != epoch;
+}
+
+bool mk_gate_failing(const struct mk_broker *b, const struct mk_failure *f)
+{
+	return f->at_ms != MK_TIME_NONE && mk_boot_ms() - f->at_ms < MK_PATIENCE_MS && !mk_gate_changed(b, f->backend, f->epoch);
+}
+
+bool mk_gate_try_again(const struct mk_failure *f)
+{
+	return mk_boot_ms() - f->at_ms >= MK_PAUSE_MS;
+}
+
+mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	if (b->generation == 0)
+		return MK_NOT_READY;
+	struct mk_audit_rec rec;
+	mk_gate_record(b, c, action, &rec);
+	const struct mk_verdict v = mk_policy_check(b->policy, c->service, action, NULL);
+	rec.rule_line = mk_gate_line(b, &v);
+	if (v.decision != MK_ALLOW)
+		return mk_gate_deny(b, &rec, MK_DENIED);
+	if (mk_gate_rate(b, c, &v, NULL) != MK_OK)
+		return mk_gate_deny(b, &rec, MK_RATE_LIMITED);
+	rec.event = "admin";
+	return mk_audit_write_synced(b->audit, &rec);
+}
+
+void mk_gate_refused(struct mk_broker *b, struct mk_caller *c, enum mk_err why)
+{
+	struct mk_audit_rec rec;
+	if (b->generation == 0)
+		return;
+	mk_gate_record(b, c, MK_ACTION_COUNT, &rec);
+	mk_ignore(mk_gate_deny(b, &rec, why), "what is answered is decided by who refused");
+}
+
+void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w)
+{
+	mk_flight_leave(b->flights, w);
+}

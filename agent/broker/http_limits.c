@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a caller could press on: connections, descriptors, time. libmicrohttpd's own
+ * timeout starts again with each byte; ours are deadlines. A first byte is noticed on
+ * connections that were quiet for a sweep, by watching their descriptor, so that busy
+ * ones pay nothing: a head that drips in ends at most its time, three sweeps and one more
+ * byte after it began.
+ */
+#include "agent/broker/http_conn.h"
+
+#include "agent/base/clock.h"
+#include "mk/own.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define RETRY_AFTER_S 1
+
+/* Descriptors are given lowest first, so the highest one seen tells how many others there are. */
+static void learn_others(struct mk_http *h, int fd)
+{
+	const uint32_t below = (uint32_t)fd + 1;
+	if (below > h->open && below - h->open > h->fd_others)
+		h->fd_others = below - h->open;
+}
+
+bool mk_limits_room(const struct mk_http *h)
+{
+	return h->open + h->fd_others + MK_FD_RESERVE < h->fd_limit;
+}
+
+enum mk_hint mk_limits_enter(struct mk_conn *c)
+{
+	struct mk_http *h = c->http;
+	const struct mk_conf_limits *limits = mk_broker_limits(h->broker);
+	const struct mk_evidence *e = &c->caller.evidence;
+	learn_others(h, c->fd);
+	if (h->counted >= limits->connections)
+		return MK_HINT_FULL;
+	struct mk_uid *u = mk_uids_enter(&h->uids, e->uid, e->known);
+	if (!u)
+		return MK_HINT_NO_MEMORY;
+	if (u->connections > limits->connections_per_uid) {
+		mk_uids_leave(&h->uids, u);
+		return MK_HINT_CONNECTIONS;
+	}
+	c->uid = u;
+	h->counted++;
+	return MK_HINT_NONE;
+}
+
+void mk_limits_leave(struct mk_conn *c)
+{
+	if (!c->uid)
+		return;
+	mk_uids_leave(&c->http->uids, c->uid);
+	c->uid = NULL;
+	c->http->counted--;
+}
+
+/* Nothing was written on this connection yet, so these bytes are an answer of their own. */
+static void say(int fd, int status, const char *reason, struct mk_span body)
+{
+	char head[256];
+	const int n = snprintf(head, sizeof head,
+			       "HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: %d\r\nCache-Control: no-store\r\n"
+			       "%s%sContent-Length: %zu\r\n\r\n",
+			       status, reason, RETRY_AFTER_S, body.n ? "Content-Type: " MK_PROBLEM_TYPE : "", body.n ? "\r\n" : "",
+			       body.n);
+	struct iovec parts[] = { { head, (size_t)n }, { (void *)(uintptr_t)body.p, body.n } };
+	const struct msghdr m = { .msg_iov = parts, .msg_iovlen = MK_COUNT(parts) };
+	if (sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		/* it may have left already */
+	}
+}
+
+void mk_limits_refuse(int fd, enum mk_hint h)
+{
+	const int status = mk_err_http(mk_hint_err(h));
+	say(fd, status, mk_http_reason(status), mk_problem_text(h));
+	shutdown(fd, SHUT_RDWR);
+}
+
+static void on_first_byte(void *arg, uint32_t events)
+{
+	struct mk_conn *c = arg;
+	(void)events;
+	c->watch = mk_loop_del(c->watch);
+	mk_conn_enter(c, MK_AT_HEAD);
+}
+
+static void watch_idle(struct mk_conn *c)
+{
+	mk_ignore(mk_loop_add(mk_broker_loop(c->http->broker), c->fd, EPOLLIN | EPOLLET, on_first_byte, c, &c->watch),
+		  "the idle limit holds without it, and the next sweep tries again");
+}
+
+static void sweep_one(struct mk_conn *c, const struct mk_conf_limits *l, int64_t now)
+{
+	const int64_t age = now - c->since_ms;
+	if (c->gone || c->at == MK_AT_WAIT) /* the gate bounds a wait */
+		return;
+	if (c->at == MK_AT_IDLE && age < l->idle_timeout_ms) {
+		if (!c->watch && age >= MK_SWEEP_MS)
+			watch_idle(c);
+		return;
+	}
+	if (c->at == MK_AT_HEAD && age < l->head_timeout_ms)
+		return;
+	if (c->at == MK_AT_WRITE && age < l->write_timeout_ms)
+		return;
+	if (c->at == MK_AT_HEAD && !c->route)
+		say(c->fd, 408, "Request Timeout", mk_span(NULL, 0));
+	mk_conn_end(c);
+}
+
+void mk_limits_sweep(struct mk_http *h)
+{
+	const struct mk_conf_limits *l = mk_broker_limits(h->broker);
+	const int64_t now = mk_boot_ms();
+	for (struct mk_conn *c = h->conns; c; c = c->next)
+		sweep_one(c, l, now);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a body and a status to libmicrohttpd's response, in one place: what every answer
+ * has, and how many of a caller's answers may lie unread.
+ */
+#include "agent/broker/http_reply.h"
+
+#include "mk/own.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void free_secret(void *cls)
+{
+	mk_secret_free(cls);
+}
+
+struct MHD_Response *mk_body_secret(struct mk_secret *s)
+{
+	const struct mk_span b = mk_secret_span(s);
+	struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(b.n, mk_secret_buf(s), free_secret, s);
+	if (!r)
+		mk_secret_free(s);
+	return r;
+}
+
+struct MHD_Response *mk_body_heap(char *p, size_t n)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(n, p, free, p);
+	if (!r)
+		free(p);
+	return r;
+}
+
+struct MHD_Response *mk_body_text(struct mk_span forever)
+{
+	return MHD_create_response_from_buffer(forever.n, (void *)(uintptr_t)forever.p, MHD_RESPMEM_PERSISTENT);
+}
+
+static bool add(struct MHD_Response *r, const char *name, const char *value)
+{
+	return MHD_add_response_header(r, name, value) == MHD_YES;
+}
+
+static bool add_all(struct MHD_Response *r, const struct mk_header *h)
+{
+	for (; h && h->name; h++)
+		if (!add(r, h->name, h->value))
+			return false;
+	return true;
+}
+
+enum MHD_Result mk_reply(struct mk_conn *c, unsigned status, const char *type, struct MHD_Response *r,
+			 const struct mk_header *headers)
+{
+	if (!r)
+		return MHD_NO;
+	const bool ends = c->ends || c->http->draining;
+	enum MHD_Result done = MHD_NO;
+	if (add(r, "Cache-Control", "no-store") && (!type || add(r, "Content-Type", type)) &&
+	    (!ends || add(r, "Connection", "close")) && add_all(r, headers))
+		done = MHD_queue_response(c->mhd, status, r);
+	MHD_destroy_response(r);
+	if (done == MHD_YES) {
+		mk_conn_enter(c, MK_AT_WRITE);
+		c->unread = c->large ? MK_UNREAD_LARGE : 1;
+		c->uid->answers += c->unread;
+	}
+	return done;
+}
+
+static enum MHD_Result problem(struct mk_conn *c, enum mk_hint h, const struct mk_header *headers)
+{
+	c->ends = c->ends || mk_hint_ends(h);
+	return mk_reply(c, (unsigned)mk_err_http(mk_hint_err(h)), MK_PROBLEM_TYPE, mk_body_text(mk_problem_text(h)), headers);
+}
+
+enum MHD_Result mk_reply_refused(struct mk_conn *c, enum mk_hint h, const char *allow)
+{
+	const struct mk_header headers[] = { { allow ? "Allow" : NULL, allow }, { NULL, NULL } };
+	mk_gate_refused(c->http->broker, &c->caller, mk_hint_err(h));
+	return problem(c, h, headers);
+}
+
+enum MHD_Result mk_reply_err(struct mk_conn *c, enum mk_err e, unsigned retry_after_s)
+{
+	char seconds[16];
+	snprintf(seconds, sizeof seconds, "%u", retry_after_s);
+	const struct mk_header headers[] = { { retry_after_s ? "Retry-After" : NULL, seconds }, { NULL, NULL } };
+	return problem(c, mk_hint_of(e), headers);
+}
+
+struct mk_doc mk_doc_of(size_t cap)
+{
+	char *p = malloc(cap);
+	return (struct mk_doc){ .w = mk_jw_of(p, p ? cap : 0), .p = p };
+}
+
+enum MHD_Result mk_reply_doc(struct mk_conn *c, unsigned status, const char *type, struct mk_doc *d)
+{
+	size_t n = 0;
+	char *p = MK_TAKE(d->p);
+	if (!p)
+		return mk_reply_err(c, MK_NO_MEMORY, 0);
+	if (mk_jw_end(&d->w, &n) != MK_OK) {
+		free(p);
+		return mk_reply_err(c, MK_BUG, 0);
+	}
+	char *fit = realloc(p, n ? n : 1); /* a document that waits for its reader takes no more than it needs */
+	return mk_reply(c, status, type, mk_body_heap(fit ? fit : p, n), NULL);
+}

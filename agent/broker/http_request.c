@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The request target: exact paths, a name of the closed alphabet, a query of keys that the
+ * resource knows, each once. Nothing is normalised, so nothing can be checked in one form
+ * and used in another.
+ */
+#include "agent/broker/http_request.h"
+
+#include "agent/base/units.h"
+#include "mk/own.h"
+
+#define LIST_DEFAULT 100
+#define LIST_MAX     1000
+
+struct param {
+	const char *key;
+	enum mk_hint (*read)(struct mk_span value, struct mk_uri *t);
+};
+
+static enum mk_hint read_version(struct mk_span value, struct mk_uri *t)
+{
+	t->previous = true;
+	return mk_span_is(value, "previous") ? MK_HINT_NONE : MK_HINT_VERSION;
+}
+
+static enum mk_hint read_limit(struct mk_span value, struct mk_uri *t)
+{
+	const bool good = mk_u32_of(value, &t->limit) == MK_OK && t->limit >= 1 && t->limit <= LIST_MAX;
+	return good ? MK_HINT_NONE : MK_HINT_LIMIT;
+}
+
+static enum mk_hint read_after(struct mk_span value, struct mk_uri *t)
+{
+	return mk_name_of(value, &t->after) == MK_OK ? MK_HINT_NONE : MK_HINT_AFTER;
+}
+
+static const struct param of_token[] = { { "version", read_version }, { NULL, NULL } };
+static const struct param of_list[] = { { "limit", read_limit }, { "after", read_after }, { NULL, NULL } };
+static const struct param of_none[] = { { NULL, NULL } };
+
+static const struct path {
+	const char *path;
+	enum mk_resource resource;
+	const struct param *params;
+	enum mk_hint unknown; /* the hint for a key that is not among them */
+} paths[] = {
+	{ "/v1/tokens", MK_RES_TOKENS, of_list, MK_HINT_QUERY_LIST },
+	{ "/v1/whoami", MK_RES_WHOAMI, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/health", MK_RES_HEALTH, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/status", MK_RES_STATUS, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/reload", MK_RES_RELOAD, of_none, MK_HINT_QUERY_NONE },
+};
+static const struct path token_path = { "/v1/tokens/", MK_RES_TOKEN, of_token, MK_HINT_QUERY_TOKEN };
+
+static struct mk_span from(struct mk_span s, size_t at)
+{
+	return mk_span(s.p + at, s.n - at);
+}
+
+/* Cuts s at the first c: what is before; s becomes what is after, or empty. True where there was one. */
+static bool cut(struct mk_span *s, char c, struct mk_span *ret)
+{
+	const uint8_t *p = s->n ? memchr(s->p, c, s->n) : NULL;
+	const size_t at = p ? (size_t)(p - s->p) : s->n;
+	*ret = mk_span(s->p, at);
+	*s = from(*s, p ? at + 1 : at);
+	return p != NULL;
+}
+
+static bool allowed(uint8_t c)
+{
+	static const char others[] = "-._~/?=&";
+	const uint8_t letter = c | 0x20;
+	return (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z') || (c && strchr(others, c));
+}
+
+static enum mk_hint check_bytes(struct mk_span raw)
+{
+	enum mk_hint h = MK_HINT_NONE;
+	for (size_t i = 0; i < raw.n; i++) {
+		if (raw.p[i] == '%')
+			return MK_HINT_PERCENT;
+		if (!allowed(raw.p[i]))
+			h = MK_HINT_TARGET_BYTES;
+	}
+	return h;
+}
+
+static enum mk_hint check_segments(struct mk_span path)
+{
+	struct mk_span rest = from(path, 1), segment;
+	for (bool more = true; more && path.n > 1;) {
+		more = cut(&rest, '/', &segment);
+		if (segment.n == 0 || mk_span_is(segment, ".") || mk_span_is(segment, ".."))
+			return MK_HINT_SEGMENT;
+	}
+	return MK_HINT_NONE;
+}
+
+static const struct path *find(struct mk_span path)
+{
+	for (size_t i = 0; i < MK_COUNT(paths); i++)
+		if (mk_span_is(path, paths[i].path))
+			return &paths[i];
+	return NULL;
+}
+
+static enum mk_hint read_pair(const struct path *of, struct mk_span pair, uint32_t *seen, struct mk_uri *t)
+{
+	struct mk_span key;
+	if (!cut(&pair, '=', &key))
+		return MK_HINT_QUERY;
+	for (unsigned i = 0; of->params[i].key; i++) {
+		if (!mk_span_is(key, of->params[i].key))
+			continue;
+		if (*seen & 1u << i)
+			return MK_HINT_QUERY;
+		*seen |= 1u << i;
+		return of->params[i].read(pair, t);
+	}
+	return of->unknown;
+}
+
+static enum mk_hint read_query(const struct path *of, struct mk_span query, struct mk_uri *t)
+{
+	uint32_t seen = 0;
+	enum mk_hint h = MK_HINT_NONE;
+	struct mk_span pair;
+	for (bool more = query.n > 0; more && h == MK_HINT_NONE;) {
+		more = cut(&query, '&', &pair);
+		h = read_pair(of, pair, &seen, t);
+	}
+	return h;
+}
+
+/* What stands behind the last '/' is the name, whatever it is: "a/b" and ".." are bad names. */
+static enum mk_hint read_token(struct mk_span path, struct mk_span query, struct mk_uri *t)
+{
+	t->resource = MK_RES_TOKEN;
+	if (mk_name_of(from(path, strlen(token_path.path)), &t->name) != MK_OK)
+		return MK_HINT_NAME;
+	return read_query(&token_path, query, t);
+}
+
+static enum mk_hint parse(struct mk_span raw, struct mk_uri *t)
+{
+	struct mk_span path, query = raw;
+	if (raw.n == 0 || raw.p[0] != '/')
+		return MK_HINT_TARGET_FORM;
+	enum mk_hint h = check_bytes(raw);
+	if (h != MK_HINT_NONE)
+		return h;
+	cut(&query, '?', &path);
+	const size_t prefix = strlen(token_path.path);
+	if (path.n >= prefix && memcmp(path.p, token_path.path, prefix) == 0)
+		return read_token(path, query, t);
+	h = check_segments(path);
+	const struct path *of = h == MK_HINT_NONE ? find(path) : NULL;
+	if (!of)
+		return h;
+	t->resource = of->resource;
+	return read_query(of, query, t);
+}
+
+void mk_uri_parse(struct mk_span raw, struct mk_uri *ret)
+{
+	*ret = (struct mk_uri){ .limit = LIST_DEFAULT };
+	ret->bad = parse(raw, ret);
+}

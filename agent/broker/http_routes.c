@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a request to its handler: head, path, method, in this order, each refusal with the
+ * same answer for every caller. libmicrohttpd calls when the head is there, when the request
+ * is complete, and again after each suspension.
+ */
+#include "agent/broker/http_routes.h"
+
+#include "agent/broker/http_reply.h"
+#include "mk/own.h"
+
+static const struct mk_route routes[] = {
+	{ MK_RES_TOKEN,  "GET",  true,  false, mk_route_token },
+	{ MK_RES_TOKENS, "GET",  true,  false, mk_route_list },
+	{ MK_RES_WHOAMI, "GET",  true,  true,  mk_route_whoami },
+	{ MK_RES_HEALTH, "GET",  true,  true,  mk_route_health },
+	{ MK_RES_STATUS, "GET",  false, true,  mk_route_status },
+	{ MK_RES_RELOAD, "POST", false, true,  mk_route_reload },
+};
+
+void mk_route_woken(struct mk_waiter *w)
+{
+	struct mk_conn *c = (struct mk_conn *)(void *)((char *)w - offsetof(struct mk_conn, waiter));
+	c->waited = true;
+	mk_conn_resume(c);
+}
+
+struct mk_span mk_route_header(struct mk_conn *c, const char *name)
+{
+	const char *value = NULL;
+	size_t n = 0;
+	const enum MHD_Result found = MHD_lookup_connection_value_n(c->mhd, MHD_HEADER_KIND, name, strlen(name), &value, &n);
+	return found == MHD_YES && value ? mk_span(value, n) : mk_span(NULL, 0);
+}
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_n, const char *value,
+				 size_t value_n)
+{
+	(void)kind;
+	mk_head_take(cls, mk_span(key, key_n), mk_span(value, value ? value_n : 0));
+	return MHD_YES;
+}
+
+/* What is wrong with the head, whatever the resource. A body that was announced is never read. */
+static enum mk_hint check_head(struct mk_conn *c, const char *version)
+{
+	struct mk_head head = { 0 };
+	MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &head);
+	c->ends = head.body > 0 || head.bad != MK_HINT_NONE;
+	const bool newer = strcmp(version, "HTTP/1.1") == 0;
+	if (!newer && strcmp(version, "HTTP/1.0") != 0)
+		return MK_HINT_HTTP_VERSION;
+	if (head.bad != MK_HINT_NONE)
+		return head.bad;
+	if (newer && head.hosts == 0)
+		return MK_HINT_HOST;
+	if (head.body > MK_REQ_BODY_MAX)
+		return MK_HINT_BODY_SIZE;
+	return head.body > 0 ? MK_HINT_BODY : c->uri.bad;
+}
+
+static const struct mk_route *find(const struct mk_conn *c)
+{
+	for (size_t i = 0; i < MK_COUNT(routes); i++)
+		if (routes[i].resource == c->uri.resource && (c->server->admin ? routes[i].admin : routes[i].service))
+			return &routes[i];
+	return NULL;
+}
+
+/* The head is there. Only what ends the connection anyway is answered now: libmicrohttpd closes after
+ * an answer that was given before it says that the request is complete. */
+static enum MHD_Result look_at_head(struct mk_conn *c, const char *version)
+{
+	c->looked = true;
+	c->bad = check_head(c, version);
+	c->ends = c->ends || mk_hint_ends(c->bad);
+	return c->ends ? mk_reply_refused(c, c->bad, NULL) : MHD_YES;
+}
+
+static enum MHD_Result dispatch(struct mk_conn *c, const char *method)
+{
+	const struct mk_route *r = find(c);
+	if (c->bad != MK_HINT_NONE)
+		return mk_reply_refused(c, c->bad, NULL);
+	if (!r)
+		return mk_reply_refused(c, MK_HINT_PATH, NULL);
+	if (strcmp(method, r->method) != 0)
+		return mk_reply_refused(c, MK_HINT_METHOD, r->method);
+	if (c->uid->answers >= MK_UNREAD_PER_UID)
+		return mk_reply_refused(c, MK_HINT_UNREAD, NULL);
+	c->route = r;
+	c->waiter.woken = mk_route_woken;
+	return r->handle(c);
+}
+
+enum MHD_Result mk_route_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+				const char *version, const char *body, size_t *body_n, void **request)
+{
+	struct mk_conn *c = *request;
+	(void)cls;
+	(void)mhd;
+	(void)url;
+	(void)body;
+	if (!c || c->gone || !c->uid || *body_n > 0)
+		return MHD_NO;
+	if (!c->looked)
+		return look_at_head(c, version);
+	return c->route ? c->route->handle(c) : dispatch(c, method);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The calls of the service API and of the admin API. A handler answers, or suspends the
+ * connection and is then called again from its start.
+ */
+#ifndef MK_HTTP_ROUTES_H
+#define MK_HTTP_ROUTES_H
+
+#include "agent/broker/http_conn.h"
+
+typedef enum MHD_Result mk_route_fn(struct mk_conn *c);
+
+struct mk_route {
+	enum mk_resource resource;
+	const char *method;
+	bool service, admin; /* the kinds of listener that have it */
+	mk_route_fn *handle;
+};
+
+mk_route_fn mk_route_token, mk_route_list, mk_route_whoami, mk_route_health, mk_route_status, mk_route_reload;
+
+/* For a request that waits at the gate: wakes the connection. */
+void mk_route_woken(struct mk_waiter *w);
+/* A request header's value, empty where there is none; borrowed until the request ends. */
+struct mk_span mk_route_header(struct mk_conn *c, const char *name);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A chained hash of entries under a keyed hash. Sealed values are counted in bytes.
+ * A new value is sealed first and put in its place last, so that a failure changes nothing.
+ */
+#include "agent/broker/store.h"
+
+#include "agent/base/clock.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define CHAINS 16384u
+
+struct mk_store {
+	struct mk_seal *seal;
+	uint8_t hash_key[crypto_shorthash_KEYBYTES];
+	size_t n, bytes;
+	struct mk_entry *chain[CHAINS];
+};
+
+mk_must mk_store_new(struct mk_seal *seal, struct mk_store **ret)
+{
+	struct mk_store *s = calloc(1, sizeof *s);
+	if (!s)
+		return MK_NO_MEMORY;
+	s->seal = seal;
+	randombytes_buf(s->hash_key, sizeof s->hash_key);
+	*ret = s;
+	return MK_OK;
+}
+
+struct mk_store *mk_store_free(struct mk_store *s)
+{
+	if (s) {
+		mk_store_clear(s);
+		free(s);
+	}
+	return NULL;
+}
+
+static struct mk_entry **place_of(struct mk_store *s, const struct mk_name *name)
+{
+	uint8_t out[crypto_shorthash_BYTES];
+	uint32_t h;
+	crypto_shorthash(out, (const uint8_t *)name->s, sizeof name->s, s->hash_key);
+	memcpy(&h, out, sizeof h);
+	struct mk_entry **at = &s->chain[h % CHAINS];
+	while (*at && !mk_name_eq(&(*at)->name, name))
+		at = &(*at)->next;
+	return at;
+}
+
+struct mk_entry *mk_store_find(struct mk_store *s, const struct mk_name *name)
+{
+	return *place_of(s, name);
+}
+
+size_t mk_store_count(const struct mk_store *s)
+{
+	return s->n;
+}
+
+static void version_done(struct mk_store *s, struct mk_version *v)
+{
+	s->bytes -= mk_sealed_size(v->sealed);
+	mk_sealed_free(v->sealed);
+	*v = (struct mk_version){ .failure.at_ms = MK_TIME_NONE };
+}
+
+static void entry_free(struct mk_store *s, struct mk_entry **at)
+{
+	struct mk_entry *e = *at;
+	*at = e->next;
+	version_done(s, &e->at[MK_SLOT_CURRENT]);
+	version_done(s, &e->at[MK_SLOT_PREVIOUS]);
+	free(e);
+	s->n--;
+}
+
+static void label_of(const struct mk_name *name, const char *version, enum mk_slot slot, struct mk_label *ret)
+{
+	*ret = (struct mk_label){ .name = *name, .slot = slot };
+	memcpy(ret->version, version, strnlen(version, MK_VERSION_MAX));
+}
+
+/* The first time that this very version was fetched: what its relative expiry counts from. */
+static int64_t first_seen(const struct mk_entry *e, const struct mk_fetched *f)
+{
+	for (unsigned slot = MK_SLOT_CURRENT; e && slot <= MK_SLOT_PREVIOUS; slot++)
+		if (e->at[slot].held && strcmp(e->at[slot].version, f->version) == 0)
+			return e->at[slot].first_ms;
+	return f->wall_ms;
+}
+
+/* Meta data and the sealed value, beside what is there. */
+static mk_must make_version(struct mk_store *s, const struct mk_entry *e, const struct mk_fetched *f,
+			    struct mk_version *ret, const char **fault)
+{
+	struct mk_label label;
+	label_of(&f->name, f->version, f->slot, &label);
+	struct mk_version v = {
+		.held = true, .disabled = f->disabled, .created_ms = f->created_ms, .expires_ms = MK_TIME_NONE,
+		.fetched_ms = f->boot_ms, .backend = f->backend, .epoch = f->epoch, .failure.at_ms = MK_TIME_NONE,
+		.first_ms = first_seen(e, f),
+	};
+	memcpy(v.version, label.version, sizeof v.version);
+	if (!f->disabled) {
+		struct mk_record r;
+		MK_TRY(mk_record_of(f->leaves, v.created_ms != MK_TIME_NONE ? v.created_ms : v.first_ms, &r, fault));
+		memcpy(v.token_type, r.token_type, sizeof v.token_type);
+		v.token_room = r.token_room;
+		v.expires_ms = r.expires_ms;
+		if (s->bytes + f->leaves.n > MK_STORE_BYTES_MAX)
+			return MK_NO_MEMORY;
+		MK_TRY(mk_seal_shut(s->seal, &label, f->leaves, &v.sealed));
+	}
+	*ret = v;
+	return MK_OK;
+}
+
+static void set_version(struct mk_store *s, struct mk_version *at, const struct mk_version *v)
+{
+	version_done(s, at);
+	*at = *v;
+	s->bytes += mk_sealed_size(v->sealed);
+}
+
+static mk_must reseal(struct mk_store *s, const struct mk_entry *e, struct mk_sealed **ret)
+{
+	const struct mk_version *v = &e->at[MK_SLOT_CURRENT];
+	mk_auto(mk_secret_freep) struct mk_secret *plain = NULL;
+	struct mk_label label;
+	MK_TRY(mk_secret_new(mk_store_plain_len(v), &plain));
+	MK_TRY(mk_store_open_(s, e, MK_SLOT_CURRENT, plain));
+	label_of(&e->name, v->version, MK_SLOT_PREVIOUS, &label);
+	return mk_seal_shut(s->seal, &label, mk_secret_span(plain), ret);
+}
+
+/* The current version becomes the previous one. Where it cannot be sealed anew it is let go, and fetched when asked for. */
+static void retire(struct mk_store *s, struct mk_entry *e)
+{
+	struct mk_version old = e->at[MK_SLOT_CURRENT];
+	version_done(s, &e->at[MK_SLOT_PREVIOUS]);
+	if (old.disabled || reseal(s, e, &old.sealed) != MK_OK)
+		return;
+	set_version(s, &e->at[MK_SLOT_PREVIOUS], &old);
+}
+
+static mk_must entry_for(struct mk_store *s, const struct mk_name *name, struct mk_entry **ret)
+{
+	struct mk_entry **at = place_of(s, name);
+	if (!*at) {
+		if (s->n >= MK_STORE_MAX)
+			return MK_NO_MEMORY;
+		struct mk_entry *e = calloc(1, sizeof *e);
+		if (!e)
+			return MK_NO_MEMORY;
+		e->name = *name;
+		e->jitter = (uint16_t)randombytes_uniform(UINT16_MAX);
+		e->at[MK_SLOT_CURRENT].failure.at_ms = e->at[MK_SLOT_PREVIOUS].failure.at_ms = MK_TIME_NONE;
+		*at = e;
+		s->n++;
+	}
+	*ret = *at;
+	return MK_OK;
+}
+
+/* Is what is held from a later question to the same backend? Epochs may wrap. */
+static bool outdated(const struct mk_entry *e, const struct mk_fetched *f)
+{
+	const struct mk_version *v = e ? &e->at[f->slot] : NULL;
+	return v && v->held && v->backend == f->backend && (int32_t)(v->epoch - f->epoch) > 0;
+}
+
+mk_must mk_store_put(struct mk_store *s, const struct mk_fetched *f, const char **fault)
+{
+	struct mk_entry *e = mk_store_find(s, &f->name);
+	struct mk_version v;
+	if (outdated(e, f))
+		return MK_OK;
+	MK_TRY(make_version(s, e, f, &v, fault));
+	const enum mk_err err = entry_for(s, &f->name, &e);
+	if (err != MK_OK) {
+		mk_sealed_free(v.sealed);
+		return err;
+	}
+	struct mk_version *at = &e->at[f->slot];
+	if (f->slot == MK_SLOT_CURRENT && f->disabled)
+		version_done(s, &e->at[MK_SLOT_PREVIOUS]); /* the secret is off, not one version of it */
+	else if (f->slot == MK_SLOT_CURRENT && at->held && strcmp(at->version, v.version) != 0)
+		retire(s, e);
+	set_version(s, at, &v);
+	return MK_OK;
+}
+
+void mk_store_failed(struct mk_store *s, const struct mk_name *name, enum mk_slot slot, const struct mk_failure *failure)
+{
+	struct mk_entry *e = mk_store_find(s, name);
+	if (e)
+		e->at[slot].failure = *failure;
+}
+
+void mk_store_remove(struct mk_store *s, const struct mk_name *name, enum mk_slot slot)
+{
+	struct mk_entry **at = place_of(s, name);
+	if (!*at)
+		return;
+	if (slot == MK_SLOT_PREVIOUS)
+		version_done(s, &(*at)->at[MK_SLOT_PREVIOUS]);
+	else
+		entry_free(s, at);
+}
+
+void mk_store_clear(struct mk_store *s)
+{
+	for (size_t i = 0; i < CHAINS; i++)
+		while (s->chain[i])
+			entry_free(s, &s->chain[i]);
+}
+
+void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms)
+{
+	for (size_t i = 0; i < CHAINS; i++) {
+		struct mk_entry **at = &s->chain[i];
+		while (*at) {
+			struct mk_version *v = (*at)->at;
+			if (v[MK_SLOT_PREVIOUS].held && boot_ms - v[MK_SLOT_PREVIOUS].fetched_ms > max_age_ms)
+				version_done(s, &v[MK_SLOT_PREVIOUS]);
+			if (boot_ms - v[MK_SLOT_CURRENT].fetched_ms > max_age_ms && !v[MK_SLOT_PREVIOUS].held)
+				entry_free(s, at);
+			else
+				at = &(*at)->next;
+		}
+	}
+}
+
+size_t mk_store_plain_len(const struct mk_version *v)
+{
+	return mk_sealed_plain_len(v->sealed);
+}
+
+mk_must mk_store_open_(struct mk_store *s, const struct mk_entry *e, enum mk_slot slot, struct mk_secret *into)
+{
+	struct mk_label label;
+	const struct mk_version *v = &e->at[slot];
+	label_of(&e->name, v->version, slot, &label);
+	return v->sealed ? mk_seal_open_(s->seal, &label, v->sealed, into) : MK_BUG;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The store of tokens: by connection the current and the previous version, sealed,
+ * with plain meta data. It fetches nothing and decides nothing. Entries are looked up by
+ * name at each use; pointers to them end with the handler, or with the next call that puts
+ * or removes. What ends in _ returns plaintext and is the gate's alone.
+ */
+#ifndef MK_STORE_H
+#define MK_STORE_H
+
+#include "agent/broker/failure.h"
+#include "agent/broker/record.h"
+#include "agent/broker/seal.h"
+
+#define MK_STORE_MAX       16384u                /* connections */
+#define MK_STORE_BYTES_MAX (128u * 1024 * 1024)  /* of sealed values */
+
+struct mk_version {
+	bool held;                 /* is there one */
+	bool disabled;             /* the store has switched it off; no value is kept */
+	char version[MK_VERSION_MAX + 1];
+	char token_type[MK_TOKEN_TYPE_MAX + 1];
+	uint32_t token_room;       /* bytes of the token as JSON */
+	int64_t created_ms;        /* wall clock, or MK_TIME_NONE */
+	int64_t first_ms;          /* wall clock: when this version was first fetched */
+	int64_t expires_ms;        /* wall clock, or MK_TIME_NONE */
+	int64_t fetched_ms;        /* boot clock */
+	uint8_t backend;           /* that it came from */
+	uint32_t epoch;            /* of that backend when the fetch began */
+	struct mk_failure failure; /* of the last fetch since then, if it failed */
+	struct mk_sealed *sealed;  /* NULL where disabled */
+};
+
+struct mk_entry {
+	struct mk_name name;
+	uint16_t jitter;           /* random: this entry's part of the jitter, of 65,535 */
+	struct mk_version at[MK_SLOT_PREVIOUS + 1]; /* by enum mk_slot */
+	struct mk_entry *next;     /* the store's */
+};
+
+/* What a fetch brought. */
+struct mk_fetched {
+	struct mk_name name;
+	enum mk_slot slot;
+	const char *version;
+	int64_t created_ms;
+	bool disabled;             /* leaves are not looked at */
+	struct mk_span leaves;
+	uint8_t backend;
+	uint32_t epoch;
+	int64_t wall_ms, boot_ms;  /* now */
+};
+
+struct mk_store;
+mk_must mk_store_new(struct mk_seal *seal, struct mk_store **ret); /* borrows seal */
+struct mk_store *mk_store_free(struct mk_store *s);
+
+struct mk_entry *mk_store_find(struct mk_store *s, const struct mk_name *name); /* NULL: none */
+size_t mk_store_count(const struct mk_store *s);
+
+/* Seals and keeps it. Another version than the one that was current makes that one the previous. On any error what
+ * was there stays: BACKEND (*fault: the field), NO_MEMORY (also at MK_STORE_MAX and MK_STORE_BYTES_MAX). A result older than
+ * what is held (by epoch of the same backend) is dropped with OK. */
+mk_must mk_store_put(struct mk_store *s, const struct mk_fetched *f, const char **fault);
+/* A fetch failed: remembered, for the pause before the next. */
+void mk_store_failed(struct mk_store *s, const struct mk_name *name, enum mk_slot slot, const struct mk_failure *failure);
+/* The store says that there is none (of PREVIOUS: no previous one). */
+void mk_store_remove(struct mk_store *s, const struct mk_name *name, enum mk_slot slot);
+void mk_store_clear(struct mk_store *s);
+/* Drops what was fetched longer than max_age_ms ago and so can never be served again. */
+void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms);
+
+/* Bytes that mk_store_open_ needs. */
+size_t mk_store_plain_len(const struct mk_version *v);
+mk_must mk_store_open_(struct mk_store *s, const struct mk_entry *e, enum mk_slot slot, struct mk_secret *into);
+
+#endif

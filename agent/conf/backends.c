@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The backends: each type has its own table of keys. A new type is one word, one table
+ * and one check here; what it does is the business of its file in backends/.
+ */
+#include "agent/conf/sections.h"
+
+#include "mk/own.h"
+
+#define SECOND 1000
+
+static const char *const types[] = { [MK_BACKEND_LOCAL] = "local", NULL };
+_Static_assert(MK_COUNT(types) == MK_BACKEND_TYPE_COUNT + 1, "each type has its word");
+
+struct backend { /* as written */
+	struct mk_conf_backend conf;
+	unsigned type;
+};
+
+static const struct mk_key type_key = { "type", &mk_kind_choice, offsetof(struct backend, type), .required = true,
+					.more = types };
+
+#define AT(field) offsetof(struct backend, conf.field)
+#define COMMON_KEYS                                                                                             \
+	{ "name", &mk_kind_word, AT(name), .required = true },                                                  \
+	{ "type", &mk_kind_choice, offsetof(struct backend, type), .required = true, .more = types },           \
+	{ "timeout", &mk_kind_duration, AT(timeout_ms), .min = SECOND / 10, .max = 300 * SECOND, .range = "100ms to 5m" }, \
+	{ "trust_tags", &mk_kind_bool, AT(trust_tags), .required = false }
+
+static const struct mk_key local_keys[] = {
+	COMMON_KEYS,
+	{ "file", &mk_kind_store, AT(file), .required = true },
+	{ "key_file", &mk_kind_path, AT(key_file), .required = false },
+	{ "passphrase_file", &mk_kind_path, AT(passphrase_file), .required = false },
+};
+
+static mk_must check_local(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b)
+{
+	if (b->key_file[0] && b->passphrase_file[0])
+		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "passphrase_file"),
+				 "backend \"%s\" has key_file and passphrase_file: keep the one that the store was made with",
+				 b->name.s);
+	if (!b->key_file[0] && !b->passphrase_file[0])
+		return mk_keys_refuse(r, s, "backend \"%s\" has neither key_file nor passphrase_file: add the one that "
+				      "`makinictl local init` was given",
+				      b->name.s);
+	return MK_OK;
+}
+
+static const struct {
+	struct mk_section keys;
+	enum mk_err (*check)(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b);
+} kinds[] = {
+	[MK_BACKEND_LOCAL] = { MK_SECTION(local_keys), check_local },
+};
+_Static_assert(MK_COUNT(kinds) == MK_BACKEND_TYPE_COUNT, "each type has its table");
+
+static enum mk_err read_backend(struct mk_reader *r, const config_setting_t *s, void *base)
+{
+	struct mk_conf *c = base;
+	struct backend b = { .conf = { .timeout_ms = 10 * SECOND } };
+	MK_TRY(mk_keys_read_one(r, &type_key, s, &b));
+	MK_TRY(mk_keys_read(r, &kinds[b.type].keys, s, &b));
+	MK_TRY(kinds[b.type].check(r, s, &b.conf));
+	for (size_t i = 0; i < c->n_backends; i++)
+		if (mk_word_eq(&c->backends[i].name, &b.conf.name))
+			return mk_keys_refuse(r, s, "backend \"%s\" is defined twice: rename or remove one", b.conf.name.s);
+	memcpy(b.conf.type, types[b.type], strlen(types[b.type]) + 1);
+	c->backends[c->n_backends++] = b.conf;
+	return MK_OK;
+}
+
+const struct mk_list mk_backend_list = { MK_BACKENDS_MAX, read_backend };
+
+struct named_path {
+	const char *what, *path;
+};
+
+/* The store's file is replaced as a whole with each write: what else lay there would be gone. */
+static mk_must store_apart(struct mk_reader *r, const config_setting_t *s, const char *file, const struct named_path *others,
+			   size_t n)
+{
+	char shown[MK_SHOWN_MAX];
+	for (size_t i = 0; i < n; i++)
+		if (others[i].path && strcmp(file, others[i].path) == 0)
+			return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "file"),
+					 "the store's file %s is also %s: give the store a file of its own",
+					 mk_shown(file, shown), others[i].what);
+	return MK_OK;
+}
+
+static const char *other(const struct mk_conf *c, size_t i, size_t self, const char *path)
+{
+	return i < c->n_backends && i != self ? path : NULL;
+}
+
+mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, const struct mk_conf *c)
+{
+	for (size_t i = 0; i < c->n_backends; i++) {
+		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+		const struct named_path fixed[] = { { "this file", c->file },
+						    { "the policy file", c->policy_file },
+						    { "the audit log", c->audit.file } };
+		MK_TRY(store_apart(r, s, c->backends[i].file, fixed, MK_COUNT(fixed)));
+		for (size_t j = 0; j < c->n_backends; j++) {
+			const struct mk_conf_backend *b = &c->backends[j];
+			const struct named_path theirs[] = { { "another backend's file", other(c, j, i, b->file) },
+							     { "a key_file", b->key_file },
+							     { "a passphrase_file", b->passphrase_file } };
+			MK_TRY(store_apart(r, s, c->backends[i].file, theirs, MK_COUNT(theirs)));
+		}
+	}
+	return MK_OK;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From files to a configuration: agent.conf, then the policy.conf that it names, then
+ * what the two must agree on. Whole or not at all; opens these two files and no other.
+ */
+#include "agent/conf/conf.h"
+#include "agent/conf/text.h"
+
+#include "agent/base/file.h"
+#include "mk/own.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct input {
+	uint8_t *p; /* owned */
+	size_t n;
+};
+
+static void input_done(struct input *in)
+{
+	free(in->p);
+}
+
+static mk_must read_open(int fd, const char *path, struct input *ret, struct mk_why *why)
+{
+	mk_auto(input_done) struct input in = { .p = malloc(MK_CONF_TEXT_MAX) };
+	if (!in.p)
+		return MK_NO_MEMORY;
+	const enum mk_err e = mk_file_read(fd, in.p, MK_CONF_TEXT_MAX, &in.n);
+	if (e == MK_TOO_LARGE)
+		return mk_why_at(why, e, path, 0, "this file is larger than 1 MiB: make it smaller");
+	if (e != MK_OK)
+		return mk_why_at(why, e, path, 0, "this file cannot be read: look at its disk");
+	*ret = in;
+	in.p = NULL;
+	return MK_OK;
+}
+
+static mk_must read_file(const char *path, unsigned flags, struct input *ret, struct mk_why *why)
+{
+	mk_fd fd = -1;
+	MK_TRY(mk_file_open(path, flags, &fd, why));
+	return read_open(fd, path, ret, why);
+}
+
+/* Whether this is a pod stands in the file itself. So what only a pod's rule lets in is
+ * read by that rule, and taken only if it then says that it is in a pod. */
+static mk_must read_agent(const char *path, struct mk_conf *ret, struct mk_why *why)
+{
+	mk_auto(input_done) struct input in = { 0 };
+	struct mk_why refused = { 0 };
+	mk_auto(mk_conf_done) struct mk_conf c = { 0 };
+	const enum mk_err e = read_file(path, 0, &in, &refused);
+	if (e != MK_OK && (e != MK_DENIED || read_file(path, MK_FILE_POD, &in, NULL) != MK_OK))
+		return mk_why_at(why, e, refused.file, refused.line, "%s", refused.text);
+	MK_TRY(mk_conf_parse(mk_span(in.p, in.n), path, &c, why));
+	if (e != MK_OK && c.platform != MK_POD)
+		return mk_why_at(why, e, refused.file, refused.line, "%s", refused.text);
+	*ret = c;
+	c = (struct mk_conf){ 0 };
+	return MK_OK;
+}
+
+static bool has_listener(const struct mk_conf *c, const struct mk_word *name)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		if (mk_word_eq(&c->listeners[i].name, name))
+			return true;
+	return false;
+}
+
+static mk_must check_sockets(const struct mk_conf *c, struct mk_why *why)
+{
+	for (size_t i = 0; i < c->rules.n_services; i++) {
+		const struct mk_service *s = &c->rules.services[i];
+		if (!has_listener(c, &s->identity.socket))
+			return mk_why_at(why, MK_BAD_REQUEST, c->policy_file, s->line,
+					 "service \"%s\" comes through socket \"%s\", which is no listener: add it to listeners "
+					 "in agent.conf, or correct the name",
+					 s->name.s, s->identity.socket.s);
+	}
+	return MK_OK;
+}
+
+static mk_must read_policy(struct mk_conf *c, struct mk_why *why)
+{
+	mk_auto(input_done) struct input in = { 0 };
+	const bool in_pod = c->platform == MK_POD;
+	MK_TRY(read_file(c->policy_file, in_pod ? MK_FILE_POD : 0, &in, why));
+	MK_TRY(mk_conf_parse_policy(mk_span(in.p, in.n), c->policy_file, &c->environment, in_pod, &c->rules, why));
+	crypto_generichash(c->policy_digest, sizeof c->policy_digest, in.p, in.n, NULL, 0);
+	return check_sockets(c, why);
+}
+
+/* A daemon may change its directory; its configuration must not change with it. */
+static mk_must absolute(const char *path, char buf[MK_PATH_MAX], struct mk_why *why)
+{
+	char here[MK_PATH_MAX] = "/";
+	if (path[0] != '/' && !getcwd(here, sizeof here))
+		return mk_why_set(why, MK_SYSTEM, "the current directory cannot be told: give an absolute path");
+	if (mk_path_join(here, path, buf, MK_PATH_MAX) != MK_OK)
+		return mk_why_set(why, MK_TOO_LARGE, "the path is too long: at most %d bytes", MK_PATH_MAX - 1);
+	return MK_OK;
+}
+
+static void freep(struct mk_conf **c)
+{
+	*c = mk_conf_free(*c);
+}
+
+struct mk_conf *mk_conf_free(struct mk_conf *c)
+{
+	if (c)
+		mk_conf_done(c);
+	free(c);
+	return NULL;
+}
+
+mk_must mk_conf_load(const char *path, struct mk_conf **ret, struct mk_why *why)
+{
+	char file[MK_PATH_MAX];
+	mk_auto(freep) struct mk_conf *c = calloc(1, sizeof *c);
+	if (!c)
+		return MK_NO_MEMORY;
+	MK_TRY(absolute(path, file, why));
+	MK_TRY(read_agent(file, c, why));
+	MK_TRY(read_policy(c, why));
+	*ret = MK_TAKE(c);
+	return MK_OK;
+}
+
+mk_must mk_conf_load_policy(const char *path, const struct mk_word *environment, bool in_pod, struct mk_rules *ret,
+			    struct mk_why *why)
+{
+	char file[MK_PATH_MAX];
+	mk_auto(input_done) struct input in = { 0 };
+	MK_TRY(absolute(path, file, why));
+	MK_TRY(read_file(file, in_pod ? MK_FILE_POD : 0, &in, why));
+	return mk_conf_parse_policy(mk_span(in.p, in.n), file, environment, in_pod, ret, why);
+}

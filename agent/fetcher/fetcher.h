@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The fetcher as its own parts see it: two links (the supervisor's, which its life hangs
+ * on, and the broker's), the configuration in force and the one that is coming in.
+ */
+#ifndef MK_FETCHER_H
+#define MK_FETCHER_H
+
+#include "agent/base/lock/lockdown.h"
+#include "agent/base/loop.h"
+#include "agent/fetcher/driver.h"
+#include "agent/ipc/ipc.h"
+#include "agent/ipc/msgs.h"
+
+struct mk_fetcher_conf {
+	struct mk_msg_begin begin;
+	struct mk_instance instances[MK_BACKENDS_MAX];
+	size_t n;
+};
+
+struct mk_fetcher {
+	struct mk_loop *loop;
+	struct mk_link *supervisor, *broker;
+	int peer;                            /* the broker's link before this process is ready; -1 */
+	struct mk_fetcher_conf *now, *next;  /* NULL: none */
+	struct mk_lockdown_report report;
+	bool locked;                         /* lock-down is done */
+	bool draining;
+	int code;                            /* exit code */
+};
+
+/* fetcher.c */
+int mk_fetcher_run(const struct mk_lockdown_report *report);
+void mk_fetcher_stop(struct mk_fetcher *f, int code);
+
+/* config.c */
+mk_must mk_fetcher_conf_begin(struct mk_fetcher *f, const struct mk_msg_begin *begin);
+mk_must mk_fetcher_conf_add(struct mk_fetcher *f, const struct mk_msg_backend *m); /* BAD_REQUEST: out of order or too many */
+/* Checks what came in, locks down the first time, puts it in force. On an error the one before stays and why tells. */
+mk_must mk_fetcher_conf_take(struct mk_fetcher *f, struct mk_why *why);
+struct mk_fetcher_conf *mk_fetcher_conf_free(struct mk_fetcher_conf *c);
+
+/* sandbox.c */
+mk_must mk_fetcher_lock(const struct mk_fetcher_conf *c, struct mk_lockdown_report *report, struct mk_why *why);
+/* Are all directories of `next` among those that `now` was locked to? */
+bool mk_fetcher_reaches(const struct mk_fetcher_conf *now, const struct mk_fetcher_conf *next);
+
+/* serve.c */
+mk_must mk_fetcher_on_broker(struct mk_fetcher *f, const struct mk_frame *frame);
+
+#endif

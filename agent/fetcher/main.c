@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * makini-fetcher: the one process that talks to the stores of tokens. Started by
+ * makini-agent; keeps nothing but its stores' credentials.
+ */
+#include "agent/base/log.h"
+#include "agent/base/secret.h"
+#include "agent/fetcher/fetcher.h"
+
+#include <sodium.h>
+
+#define SECRETS_SMALL 64 /* keys and small secrets */
+#define SECRETS_LARGE 8  /* frames, and secrets in the making */
+
+int main(void)
+{
+	struct mk_lockdown_report report;
+	struct mk_why why = { .text = "" };
+	bool locked = false;
+	mk_log_init("fetcher");
+	enum mk_err e = mk_lockdown_early(true, &report, &why);
+	if (e == MK_OK)
+		e = sodium_init() < 0 ? MK_SYSTEM : mk_secret_arena_init(SECRETS_SMALL, SECRETS_LARGE, &locked);
+	if (e != MK_OK) {
+		mk_log_why(MK_ERROR, "start_failed", e, &why);
+		return 1;
+	}
+	report.state[MK_GUARD_MEMORY_LOCK] = locked ? MK_GUARD_FULL : MK_GUARD_NONE;
+	return mk_fetcher_run(&report);
+}

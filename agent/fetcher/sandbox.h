@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The fetcher's system calls, for the test that holds the supervisor's list to be a
+ * superset of every child's.
+ */
+#ifndef MK_FETCHER_SANDBOX_H
+#define MK_FETCHER_SANDBOX_H
+
+#include "agent/base/lock/lockdown.h"
+
+const struct mk_role_calls *mk_fetcher_calls(void);
+
+#endif

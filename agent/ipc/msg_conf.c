@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The pieces of a configuration that are not the policy: CONF_BEGIN, CONF_LIMITS,
+ * CONF_AUDIT, CONF_STORE, CONF_BACKEND, and the plain number of several messages.
+ */
+#include "agent/ipc/field.h"
+
+void mk_msg_begin_write(struct mk_wr *w, const struct mk_msg_begin *m)
+{
+	mk_wr_u32(w, m->generation); /* first: the link compares it with the frame's own */
+	mk_wr_word(w, &m->environment);
+	mk_wr_u8(w, (uint8_t)m->platform);
+	mk_wr_u32(w, m->exceptions);
+}
+
+enum mk_err mk_msg_begin_read(struct mk_span body, struct mk_msg_begin *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	struct mk_msg_begin m = { .generation = mk_rd_u32(&r) };
+	mk_rd_need(&r, m.generation != 0);
+	m.environment = mk_rd_some_word(&r);
+	m.platform = (enum mk_platform)mk_rd_below(&r, MK_POD + 1);
+	m.exceptions = mk_rd_u32(&r);
+	mk_rd_need(&r, m.exceptions >> MK_GUARDS_MAX == 0);
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}
+
+void mk_msg_number_write(struct mk_wr *w, const struct mk_msg_number *m)
+{
+	mk_wr_u32(w, m->n);
+}
+
+enum mk_err mk_msg_number_read(struct mk_span body, struct mk_msg_number *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	const struct mk_msg_number m = { .n = mk_rd_u32(&r) };
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}
+
+void mk_msg_limits_write(struct mk_wr *w, const struct mk_msg_limits *m)
+{
+	mk_wr_i64(w, m->refresh.ttl_ms);
+	mk_wr_u8(w, m->refresh.jitter_percent);
+	mk_wr_i64(w, m->refresh.serve_stale_ms);
+	mk_wr_u32(w, m->limits.connections);
+	mk_wr_u32(w, m->limits.connections_per_uid);
+	mk_wr_i64(w, m->limits.head_timeout_ms);
+	mk_wr_i64(w, m->limits.write_timeout_ms);
+	mk_wr_i64(w, m->limits.idle_timeout_ms);
+	mk_wr_u32(w, m->limits.waiters_per_uid);
+}
+
+enum mk_err mk_msg_limits_read(struct mk_span body, struct mk_msg_limits *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	struct mk_msg_limits m = { .refresh.ttl_ms = mk_rd_ms(&r) };
+	m.refresh.jitter_percent = mk_rd_below(&r, 101);
+	m.refresh.serve_stale_ms = mk_rd_ms(&r);
+	m.limits.connections = mk_rd_u32(&r);
+	m.limits.connections_per_uid = mk_rd_u32(&r);
+	m.limits.head_timeout_ms = mk_rd_ms(&r);
+	m.limits.write_timeout_ms = mk_rd_ms(&r);
+	m.limits.idle_timeout_ms = mk_rd_ms(&r);
+	m.limits.waiters_per_uid = mk_rd_u32(&r);
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}
+
+void mk_msg_audit_write(struct mk_wr *w, const struct mk_msg_audit *m)
+{
+	mk_wr_str(w, m->audit.file);
+	mk_wr_bytes(w, mk_span(m->audit.recipient, sizeof m->audit.recipient));
+	mk_wr_u64(w, m->audit.max_size);
+	mk_wr_u32(w, m->audit.keep);
+	mk_wr_bytes(w, mk_span(m->policy_digest, sizeof m->policy_digest));
+}
+
+static void rd_into(struct mk_rd *r, uint8_t *to, size_t n)
+{
+	const struct mk_span s = mk_rd_bytes(r, n);
+	if (!r->bad && s.n == n)
+		memcpy(to, s.p, n);
+}
+
+enum mk_err mk_msg_audit_read(struct mk_span body, struct mk_msg_audit *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	struct mk_msg_audit m = { 0 };
+	mk_rd_path(&r, m.audit.file, sizeof m.audit.file);
+	mk_rd_need(&r, m.audit.file[0] != '\0');
+	rd_into(&r, m.audit.recipient, sizeof m.audit.recipient);
+	m.audit.max_size = mk_rd_u64(&r);
+	m.audit.keep = mk_rd_u32(&r);
+	rd_into(&r, m.policy_digest, sizeof m.policy_digest);
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}
+
+void mk_msg_store_write(struct mk_wr *w, const struct mk_msg_store *m)
+{
+	mk_wr_u8(w, m->index);
+	mk_wr_word(w, &m->name);
+	mk_wr_str(w, m->type);
+	mk_wr_bool(w, m->trust_tags);
+}
+
+enum mk_err mk_msg_store_read(struct mk_span body, struct mk_msg_store *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	struct mk_msg_store m = { .index = mk_rd_below(&r, MK_BACKENDS_MAX) };
+	m.name = mk_rd_some_word(&r);
+	mk_rd_str(&r, m.type, sizeof m.type);
+	m.trust_tags = mk_rd_bool(&r);
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}
+
+void mk_msg_backend_write(struct mk_wr *w, const struct mk_msg_backend *m)
+{
+	mk_wr_u8(w, m->index);
+	mk_wr_word(w, &m->backend.name);
+	mk_wr_str(w, m->backend.type);
+	mk_wr_str(w, m->backend.file);
+	mk_wr_str(w, m->backend.key_file);
+	mk_wr_str(w, m->backend.passphrase_file);
+	mk_wr_i64(w, m->backend.timeout_ms);
+	mk_wr_bool(w, m->backend.trust_tags);
+}
+
+enum mk_err mk_msg_backend_read(struct mk_span body, struct mk_msg_backend *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	struct mk_msg_backend m = { .index = mk_rd_below(&r, MK_BACKENDS_MAX) };
+	m.backend.name = mk_rd_some_word(&r);
+	mk_rd_str(&r, m.backend.type, sizeof m.backend.type);
+	mk_rd_path(&r, m.backend.file, sizeof m.backend.file);
+	mk_rd_path(&r, m.backend.key_file, sizeof m.backend.key_file);
+	mk_rd_path(&r, m.backend.passphrase_file, sizeof m.backend.passphrase_file);
+	m.backend.timeout_ms = mk_rd_ms(&r);
+	m.backend.trust_tags = mk_rd_bool(&r);
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A directory of the instance belongs to its user, and nobody else may write there:
+ * who can write to it can swap a socket, a lock or a log.
+ */
+#include "agent/supervisor/dirs.h"
+#include "mk/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum mk_err cannot_make(const char *path, mode_t mode, const char *key, struct mk_why *why)
+{
+	return mk_why_set(why, MK_SYSTEM,
+			  "%s: %s is not there and cannot be made by uid %u (%s); as root: install -d -o %u -g %u -m %04o %s", key,
+			  path, geteuid(), strerrordesc_np(errno), geteuid(), getegid(), mode, path);
+}
+
+enum mk_err mk_dir_need(const char *path, mode_t mode, const char *key, struct mk_why *why)
+{
+	if (mkdir(path, 0700) == 0) {
+		if (chmod(path, mode) < 0) /* the umask does not count */
+			return cannot_make(path, mode, key, why);
+	} else if (errno != EEXIST) {
+		return cannot_make(path, mode, key, why);
+	}
+	mk_fd fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return mk_why_set(why, MK_SYSTEM, "%s: %s cannot be opened as a directory of this user: %s", key, path,
+				  strerrordesc_np(errno));
+	if (st.st_uid != geteuid())
+		return mk_why_set(why, MK_DENIED, "%s: %s belongs to uid %u, not to uid %u who runs this; as root: chown %u %s", key,
+				  path, st.st_uid, geteuid(), geteuid(), path);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return mk_why_set(why, MK_DENIED, "%s: others can write to %s; chmod %04o %s", key, path, mode, path);
+	return MK_OK;
+}
+
+enum mk_err mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why)
+{
+	mk_fd dir = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	mk_fd fd = dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return mk_why_set(why, MK_SYSTEM, "state_dir: %s/lock cannot be opened: %s", state_dir, strerrordesc_np(errno));
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	if (fcntl(fd, F_OFD_SETLK, &whole) < 0)
+		return mk_why_set(why, errno == EAGAIN || errno == EACCES ? MK_CONFLICT : MK_SYSTEM,
+				  "state_dir: %s is in use by another instance; stop it, or give this one a state_dir of its own",
+				  state_dir);
+	*ret_fd = MK_TAKE_FD(fd);
+	return MK_OK;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A configuration as the messages that each role gets: only its part. A table of pieces
+ * in the order in which they go; a cursor goes on when the child has read what it got.
+ */
+#include "agent/base/file.h"
+#include "agent/base/log.h"
+#include "agent/supervisor/sup.h"
+#include "mk/own.h"
+
+#include <errno.h>
+#include <sys/inotify.h>
+
+#define FULL (MK_LINK_QUEUE_MAX / 4) /* enough waits: go on when it has left */
+
+#define BROKER  (1u << MK_ROLE_BROKER)
+#define FETCHER (1u << MK_ROLE_FETCHER)
+#define REPORTER (1u << MK_ROLE_REPORTER)
+
+static size_t one(const struct mk_plan *p)
+{
+	(void)p;
+	return 1;
+}
+static size_t services(const struct mk_plan *p)
+{
+	return p->conf->rules.n_services;
+}
+static size_t rules(const struct mk_plan *p)
+{
+	return p->conf->rules.n_rules;
+}
+static size_t backends(const struct mk_plan *p)
+{
+	return p->conf->n_backends;
+}
+static size_t listeners(const struct mk_plan *p)
+{
+	return p->listeners->n;
+}
+
+static mk_must send_begin(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	const struct mk_conf *c = k->feed.plan.conf;
+	struct mk_wr w = mk_say_room();
+	mk_msg_begin_write(&w, &(struct mk_msg_begin){ k->feed.plan.generation, c->environment, c->platform,
+						       c->lockdown_exceptions });
+	return mk_say(k, MK_MSG_CONF_BEGIN, &w, -1);
+}
+
+static mk_must send_end(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	return mk_say_number(k, MK_MSG_CONF_END, k->feed.plan.generation, -1);
+}
+
+static mk_must send_limits(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	const struct mk_conf *c = k->feed.plan.conf;
+	struct mk_wr w = mk_say_room();
+	mk_msg_limits_write(&w, &(struct mk_msg_limits){ c->refresh, c->limits });
+	return mk_say(k, MK_MSG_CONF_LIMITS, &w, -1);
+}
+
+static mk_must send_audit(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	const struct mk_conf *c = k->feed.plan.conf;
+	struct mk_msg_audit m = { .audit = c->audit };
+	memcpy(m.policy_digest, c->policy_digest, sizeof m.policy_digest);
+	struct mk_wr w = mk_say_room();
+	mk_msg_audit_write(&w, &m);
+	return mk_say(k, MK_MSG_CONF_AUDIT, &w, -1);
+}
+
+static mk_must send_service(struct mk_kid *k, size_t i)
+{
+	struct mk_wr w = mk_say_room();
+	mk_msg_service_write(&w, &k->feed.plan.conf->rules.services[i]);
+	return mk_say(k, MK_MSG_CONF_SERVICE, &w, -1);
+}
+
+static mk_must send_rule(struct mk_kid *k, size_t i)
+{
+	struct mk_wr w = mk_say_room();
+	mk_msg_rule_write(&w, &k->feed.plan.conf->rules.rules[i]);
+	return mk_say(k, MK_MSG_CONF_RULE, &w, -1);
+}
+
+static mk_must send_store(struct mk_kid *k, size_t i)
+{
+	const struct mk_conf_backend *b = &k->feed.plan.conf->backends[i];
+	struct mk_msg_store m = { .index = (uint8_t)i, .name = b->name, .trust_tags = b->trust_tags };
+	_Static_assert(sizeof m.type == sizeof b->type, "copied whole");
+	memcpy(m.type, b->type, sizeof m.type);
+	struct mk_wr w = mk_say_room();
+	mk_msg_store_write(&w, &m);
+	return mk_say(k, MK_MSG_CONF_STORE, &w, -1);
+}
+
+static mk_must send_backend(struct mk_kid *k, size_t i)
+{
+	struct mk_wr w = mk_say_room();
+	mk_msg_backend_write(&w, &(struct mk_msg_backend){ (uint8_t)i, k->feed.plan.conf->backends[i] });
+	return mk_say(k, MK_MSG_CONF_BACKEND, &w, -1);
+}
+
+/* A directory that cannot be watched is no reason not to start: the time to live then does alone. */
+static mk_must send_watch(struct mk_kid *k, size_t i)
+{
+	const char *file = k->feed.plan.conf->backends[i].file, *slash = strrchr(file, '/');
+	struct mk_msg_watch m = { .index = (uint8_t)i };
+	char dir[MK_PATH_MAX];
+	if (!slash || strlen(slash + 1) >= sizeof m.file)
+		return MK_OK;
+	memcpy(m.file, slash + 1, strlen(slash + 1) + 1);
+	MK_TRY(mk_path_dir(file, dir, sizeof dir));
+	mk_fd fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	const uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR;
+	if (fd < 0 || inotify_add_watch(fd, dir, events) < 0) {
+		mk_log(MK_WARN, "store_not_watched", MK_KV_S("directory", dir), MK_KV_S("error", strerrordesc_np(errno)),
+		       MK_KV_S("effect", "changes are seen when refresh.ttl is over"));
+		return MK_OK;
+	}
+	struct mk_wr w = mk_say_room();
+	mk_msg_watch_write(&w, &m);
+	return mk_say(k, MK_MSG_STORE_WATCH, &w, fd);
+}
+
+static mk_must send_head(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	return mk_say_number(k, MK_MSG_AUDIT_HEAD, 0, k->sup->head_fd);
+}
+
+static mk_must send_listener(struct mk_kid *k, size_t i)
+{
+	const struct mk_listener *l = &k->feed.plan.listeners->l[i];
+	struct mk_wr w = mk_say_room();
+	mk_msg_listener_write(&w, &(struct mk_msg_listener){ l->conf.name });
+	return mk_say(k, MK_MSG_LISTENER, &w, l->fd);
+}
+
+static mk_must send_http(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	return mk_say_number(k, MK_MSG_HTTP_LISTENER, 0, k->sup->tcp_fd);
+}
+
+static const struct piece {
+	unsigned roles;
+	bool first_only; /* of a process: it keeps what it got */
+	size_t (*count)(const struct mk_plan *p);
+	enum mk_err (*send)(struct mk_kid *k, size_t i);
+} pieces[] = {
+	{ BROKER | FETCHER | REPORTER, false, one, send_begin },
+	{ BROKER, false, one, send_limits },
+	{ BROKER, false, one, send_audit },
+	{ BROKER, true, one, send_head },
+	{ BROKER, false, services, send_service },
+	{ BROKER, false, rules, send_rule },
+	{ BROKER, false, backends, send_store },
+	{ BROKER, false, backends, send_watch },
+	{ BROKER, false, listeners, send_listener },
+	{ FETCHER, false, backends, send_backend },
+	{ REPORTER, true, one, send_http },
+	{ BROKER | FETCHER | REPORTER, false, one, send_end },
+};
+
+static bool meant_for(const struct piece *p, const struct mk_kid *k)
+{
+	return (p->roles & 1u << k->role) && (!p->first_only || k->feed.first);
+}
+
+enum mk_err mk_feed_pump(struct mk_kid *k)
+{
+	struct mk_feed *f = &k->feed;
+	while (f->running && mk_link_queued(k->link) < FULL) {
+		if (f->piece == MK_COUNT(pieces)) {
+			f->running = false;
+			mk_sup_fed(k);
+			return MK_OK;
+		}
+		const struct piece *p = &pieces[f->piece];
+		if (!meant_for(p, k) || f->index >= p->count(&f->plan)) {
+			f->piece++;
+			f->index = 0;
+			continue;
+		}
+		MK_TRY(p->send(k, f->index));
+		f->index++;
+	}
+	return MK_OK;
+}
+
+enum mk_err mk_feed_start(struct mk_kid *k, const struct mk_plan *plan, bool first)
+{
+	k->feed = (struct mk_feed){ .plan = *plan, .running = true, .first = first };
+	mk_link_generation(k->link, plan->generation);
+	return mk_feed_pump(k);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Making, taking over and removing Unix sockets. The temporary name lies beside the
+ * final one, as Landlock may not let a file move between directories; it is made with
+ * mode 0, so nobody reaches it before it is what it should be.
+ */
+#include "agent/supervisor/listeners.h"
+#include "agent/base/file.h"
+#include "mk/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 4096 /* a broker's restart makes clients wait here; the kernel's somaxconn may be less */
+
+static enum mk_err failed(const struct mk_conf_listener *c, const char *what, struct mk_why *why)
+{
+	return mk_why_set(why, MK_SYSTEM, "listener %s: cannot %s %s: %s", c->name.s, what, c->path, strerrordesc_np(errno));
+}
+
+/* Nothing there, or a socket of ours that an instance before this one left. */
+static mk_must check_place(const struct mk_conf_listener *c, struct mk_why *why)
+{
+	struct stat st;
+	if (lstat(c->path, &st) < 0)
+		return errno == ENOENT ? MK_OK : failed(c, "look at", why);
+	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		return mk_why_set(why, MK_CONFLICT, "listener %s: %s is there and is not a socket of uid %u; it is left alone: "
+				  "remove it, or choose another path", c->name.s, c->path, geteuid());
+	return MK_OK;
+}
+
+static mk_must set_access(int dir, const char *name, const struct mk_conf_listener *c, struct mk_why *why)
+{
+	if (c->gid != (gid_t)-1 && fchownat(dir, name, (uid_t)-1, c->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return mk_why_set(why, MK_DENIED, "listener %s: cannot give %s to group %u (%s): the agent's user must be in that "
+				  "group, by SupplementaryGroups= in its unit or usermod -aG", c->name.s, c->path, c->gid,
+				  strerrordesc_np(errno));
+	return fchmodat(dir, name, c->mode, 0) < 0 ? failed(c, "set the mode of", why) : MK_OK;
+}
+
+/* Bound through the directory's descriptor: the path alone may fill sun_path. */
+static int bind_at(int dir, const char *name)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/%s", dir, name);
+	mk_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || (unlinkat(dir, name, 0) < 0 && errno != ENOENT))
+		return -1;
+	const mode_t before = umask(0777);
+	const int bound = bind(fd, (const struct sockaddr *)&a, sizeof a);
+	umask(before);
+	return bound == 0 && listen(fd, BACKLOG) == 0 ? MK_TAKE_FD(fd) : -1;
+}
+
+static mk_must place(int dir, const char *name, struct mk_listener *l, struct mk_why *why)
+{
+	struct stat st;
+	MK_TRY(set_access(dir, name, &l->conf, why));
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return failed(&l->conf, "look at", why);
+	const char *slash = strrchr(l->conf.path, '/');
+	if (renameat(dir, name, dir, slash + 1) < 0)
+		return failed(&l->conf, "place", why);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	return MK_OK;
+}
+
+static mk_must make(struct mk_listener *l, struct mk_why *why)
+{
+	char folder[MK_PATH_MAX], name[MK_WORD_MAX + 8];
+	MK_TRY(check_place(&l->conf, why));
+	MK_TRY(mk_path_dir(l->conf.path, folder, sizeof folder));
+	mk_fd dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return failed(&l->conf, "open the directory of", why);
+	snprintf(name, sizeof name, ".%s.new", l->conf.name.s);
+	mk_fd fd = bind_at(dir, name);
+	if (fd < 0)
+		return failed(&l->conf, "listen at", why);
+	const enum mk_err e = place(dir, name, l, why);
+	if (e != MK_OK) {
+		unlinkat(dir, name, 0);
+		return e;
+	}
+	l->fd = MK_TAKE_FD(fd);
+	return MK_OK;
+}
+
+static const struct mk_listener *at_path(const struct mk_listeners *s, const char *path)
+{
+	for (size_t i = 0; s && i < s->n; i++)
+		if (strcmp(s->l[i].conf.path, path) == 0)
+			return &s->l[i];
+	return NULL;
+}
+
+static bool still_ours(const struct mk_listener *l)
+{
+	struct stat st;
+	return lstat(l->conf.path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino;
+}
+
+static mk_must share(const struct mk_listener *from, struct mk_listener *l, struct mk_why *why)
+{
+	if (!still_ours(from))
+		return mk_why_set(why, MK_CONFLICT, "listener %s: %s was replaced by someone; remove it and restart",
+				  l->conf.name.s, l->conf.path);
+	MK_TRY(set_access(AT_FDCWD, l->conf.path, &l->conf, why));
+	l->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 3);
+	l->dev = from->dev;
+	l->ino = from->ino;
+	return l->fd < 0 ? failed(&l->conf, "go on with", why) : MK_OK;
+}
+
+enum mk_err mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
+			      struct mk_why *why)
+{
+	struct mk_listeners s = { calloc(conf->n_listeners ? conf->n_listeners : 1, sizeof *s.l), 0 };
+	enum mk_err e = s.l ? MK_OK : MK_NO_MEMORY;
+	for (size_t i = 0; i < conf->n_listeners && e == MK_OK; i++) {
+		struct mk_listener *l = &s.l[i];
+		const struct mk_listener *old = at_path(have, conf->listeners[i].path);
+		*l = (struct mk_listener){ .conf = conf->listeners[i], .fd = -1 };
+		e = old ? share(old, l, why) : make(l, why);
+		s.n += e == MK_OK;
+	}
+	if (e != MK_OK) {
+		mk_listeners_close(&s, have);
+		return e;
+	}
+	*ret = s;
+	return MK_OK;
+}
+
+void mk_listeners_close(struct mk_listeners *gone, const struct mk_listeners *stay)
+{
+	for (size_t i = 0; i < gone->n; i++) {
+		struct mk_listener *l = &gone->l[i];
+		const struct mk_listener *kept = at_path(stay, l->conf.path);
+		if (kept && still_ours(kept))
+			mk_ignore(set_access(AT_FDCWD, kept->conf.path, &kept->conf, NULL), "it had this access before");
+		if (!kept && still_ours(l))
+			unlink(l->conf.path);
+		mk_closep(&l->fd);
+	}
+	free(gone->l);
+	*gone = (struct mk_listeners){ NULL, 0 };
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sd_notify(3) without its library: datagrams to the socket that NOTIFY_SOCKET names,
+ * nothing where there is none. Failures are of no consequence here: who asked for the
+ * notice acts on its absence.
+ */
+#ifndef MK_NOTIFY_H
+#define MK_NOTIFY_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct mk_notify {
+	int fd; /* -1: nobody wants to know */
+	struct sockaddr_un to;
+	socklen_t to_len;
+	uint64_t watchdog_us; /* 0: nobody watches */
+};
+
+void mk_notify_open(struct mk_notify *n, char *const *environment);
+void mk_notify(const struct mk_notify *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+file(GLOB pages1 ${PROJECT_SOURCE_DIR}/docs/man/*.1)
+file(GLOB pages5 ${PROJECT_SOURCE_DIR}/docs/man/*.5)
+file(GLOB pages8 ${PROJECT_SOURCE_DIR}/docs/man/*.8)
+install(FILES ${pages1} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${pages5} DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
+install(FILES ${pages8} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+install(FILES README.md SECURITY.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command table, the help that is made from it, and the way in.
+ */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SOCKET_HELP                                                                          \
+	"  --socket PATH   this socket\n"                                                   \
+	"  --env NAME      the socket of this instance under /run/makini\n"                 \
+	"  --json          the agent's answer as it is, for programs\n"
+
+const struct mk_command mk_commands[] = {
+	{ "get", "NAME", "print a connection's token",
+	  "Prints the bare token; without a newline unless it goes to a terminal.\n\n" SOCKET_HELP
+	  "  --version previous   the token before the current one\n\n"
+	  "Example:\n  curl -H \"Authorization: Bearer $(makinictl get acme-sap)\" …\n"
+	  "Better, so that no shell holds it: read it in the service, over MAKINI_AGENT_SOCKET.\n",
+	  mk_ctl_get },
+	{ "list", "", "list the connections this caller may read",
+	  "Names, states and versions; never values.\n\n" SOCKET_HELP
+	  "  --limit N       at most N\n  --after NAME    those after this name\n\n"
+	  "Example:\n  makinictl list --env production\n",
+	  mk_ctl_list },
+	{ "whoami", "", "who the agent takes this caller for, and why",
+	  "The service, the evidence for it, and the rules that name it. Start here when a token is denied.\n\n" SOCKET_HELP
+	  "\nExample:\n  runuser -u billing -- makinictl whoami --env production\n",
+	  mk_ctl_whoami },
+	{ "status", "", "the state of an instance (admin socket)",
+	  "Processes and their lock-down, stores, audit log, alarms. Needs the action \"status\".\n\n" SOCKET_HELP
+	  "\nExample:\n  makinictl status --env production\n",
+	  mk_ctl_status },
+	{ "health", "[--live|--ready]", "for probes: exit code 0 or 6",
+	  "--live: it answers. --ready (the default): it serves tokens; if not, says why.\n\n" SOCKET_HELP
+	  "\nExample (a Kubernetes probe):\n  exec: { command: [ makinictl, health, --live ] }\n",
+	  mk_ctl_health },
+	{ "config", "check FILE", "check an agent.conf and its policy",
+	  "By the agent's own parser, without an agent. Exit code 0, or 1 and FILE:LINE: what is wrong and the remedy.\n\n"
+	  "Example:\n  makinictl config check /etc/makini/production/agent.conf && systemctl reload makini-agent@production\n",
+	  mk_ctl_config },
+	{ "policy", "check FILE [--env NAME]", "check a policy.conf alone",
+	  "--env NAME   the policy must be this environment's\n\n"
+	  "Example:\n  makinictl policy check policy.conf --env production\n",
+	  mk_ctl_policy },
+	{ "audit", "keygen|verify|tail …", "make an auditor's key, verify or read the audit log", NULL, mk_ctl_audit },
+	{ "local", "init|put|list|rm …", "the embedded store: a sealed file", NULL, mk_ctl_local },
+};
+const size_t mk_commands_n = MK_COUNT(mk_commands);
+
+static const struct mk_command *command_of(const char *name)
+{
+	for (size_t i = 0; i < mk_commands_n; i++)
+		if (strcmp(mk_commands[i].name, name) == 0)
+			return &mk_commands[i];
+	return NULL;
+}
+
+static int unknown(const char *name)
+{
+	const char *known[MK_COUNT(mk_commands)];
+	for (size_t i = 0; i < mk_commands_n; i++)
+		known[i] = mk_commands[i].name;
+	const char *near = mk_ctl_nearest(name, known, mk_commands_n);
+	if (near)
+		return mk_ctl_fail(MK_EXIT_USAGE, "unknown command %s; did you mean %s?", name, near);
+	return mk_ctl_fail(MK_EXIT_USAGE, "unknown command %s; makinictl help lists them", name);
+}
+
+static int overview(FILE *to)
+{
+	fputs("makinictl: talk to the Makini Agent\n\n", to);
+	for (size_t i = 0; i < mk_commands_n; i++)
+		fprintf(to, "  makinictl %-8s %-26s %s\n", mk_commands[i].name, mk_commands[i].arguments, mk_commands[i].brief);
+	fputs("\nhelp COMMAND tells more. The socket: --socket PATH, --env NAME, MAKINI_AGENT_SOCKET\n"
+	      "(get, list, whoami, health), or the only instance under /run/makini.\n"
+	      "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 4 not found, 5 revoked, expired or\n"
+	      "disabled, 6 unavailable.\n", to);
+	return to == stdout ? MK_EXIT_DONE : MK_EXIT_USAGE;
+}
+
+static int help(const char *name)
+{
+	const struct mk_command *c = command_of(name);
+	if (!c)
+		return unknown(name);
+	if (!c->help) { /* it has words of its own, each with its help */
+		char *argv[] = { (char[]){ "--help" }, NULL };
+		return c->run(1, argv);
+	}
+	printf("makinictl %s %s: %s\n\n%s", c->name, c->arguments, c->brief, c->help);
+	return MK_EXIT_DONE;
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* Options may stand before the command, too: then the command moves to the front. */
+static void command_first(int argc, char **argv)
+{
+	int at = 1;
+	while (at < argc && (strncmp(argv[at], "--socket", 8) == 0 || strncmp(argv[at], "--env", 5) == 0 || strcmp(argv[at], "--json") == 0))
+		at += strchr(argv[at], '=') || strcmp(argv[at], "--json") == 0 ? 1 : 2;
+	if (at >= argc)
+		return;
+	char *command = argv[at];
+	memmove(&argv[2], &argv[1], (size_t)(at - 1) * sizeof argv[0]);
+	argv[1] = command;
+}
+
+int mk_ctl_main(int argc, char **argv)
+{
+	if (argc < 2)
+		return overview(stderr);
+	command_first(argc, argv);
+	if (is_help(argv[1]))
+		return argc > 2 ? help(argv[2]) : overview(stdout);
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("makinictl " MK_VERSION);
+		return MK_EXIT_DONE;
+	}
+	const struct mk_command *c = command_of(argv[1]);
+	if (!c)
+		return unknown(argv[1]);
+	if (argc == 3 && is_help(argv[2]) && c->help)
+		return help(argv[1]);
+	return c->run(argc - 2, argv + 2);
+}

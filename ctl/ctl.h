@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * makinictl's own parts: exit codes, the command table's row, options, messages.
+ * Commands return an exit code; they print answers on standard output, and what went
+ * wrong, with the remedy, on standard error.
+ */
+#ifndef MK_CTL_H
+#define MK_CTL_H
+
+#include "mk/err.h"
+#include "mk/own.h"
+#include "mk/why.h"
+
+#include <stddef.h>
+
+enum mk_exit {
+	MK_EXIT_DONE = 0,
+	MK_EXIT_FAILED = 1,
+	MK_EXIT_USAGE = 2,
+	MK_EXIT_DENIED = 3,
+	MK_EXIT_NOT_FOUND = 4,
+	MK_EXIT_GONE = 5,        /* revoked, expired or disabled */
+	MK_EXIT_UNAVAILABLE = 6,
+};
+
+struct mk_command {
+	const char *name, *arguments, *brief; /* "get", "NAME", one line */
+	const char *help;                     /* what it does, its options, an example */
+	int (*run)(int argc, char **argv);    /* argv after the command's name */
+};
+extern const struct mk_command mk_commands[];
+extern const size_t mk_commands_n;
+
+/* An option: with `flag` it takes no value; else the value's pointer goes to *value. */
+struct mk_option {
+	const char *name; /* "--socket" */
+	const char **value;
+	bool *flag;
+};
+
+/* Takes the options out of argv, wherever they stand ("--x V", "--x=V"; "--" ends them), and leaves the
+ * words in words[]. A message and MK_EXIT_USAGE for what is unknown or incomplete; else MK_EXIT_DONE. */
+int mk_ctl_options(int argc, char **argv, const struct mk_option *options, size_t n, const char **words, size_t max_words,
+		   size_t *ret_words);
+
+int mk_ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* message, returns code */
+int mk_ctl_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int mk_ctl_why(enum mk_err e, const struct mk_why *why); /* "FILE:LINE: text", returns MK_EXIT_FAILED */
+const char *mk_ctl_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
+
+int mk_ctl_main(int argc, char **argv);
+
+/* The commands, each in its file. */
+int mk_ctl_get(int argc, char **argv);
+int mk_ctl_list(int argc, char **argv);
+int mk_ctl_whoami(int argc, char **argv);
+int mk_ctl_status(int argc, char **argv);
+int mk_ctl_health(int argc, char **argv);
+int mk_ctl_config(int argc, char **argv);
+int mk_ctl_policy(int argc, char **argv);
+int mk_ctl_audit(int argc, char **argv);
+int mk_ctl_local(int argc, char **argv);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration, parsed and checked: immutable once made. One process parses it
+ * (agent/conf); the others get their part of it as messages (agent/ipc).
+ */
+#ifndef MK_CONF_H
+#define MK_CONF_H
+
+#include "mk/rules.h"
+
+#include <netinet/in.h>
+
+enum mk_platform { MK_HOST, MK_POD };
+
+struct mk_conf_listener {
+	struct mk_word name;                    /* "api", "admin", or another */
+	char path[MK_SOCKET_PATH_MAX + 1];      /* absolute */
+	mode_t mode;
+	gid_t gid;                              /* (gid_t)-1: the process's own */
+};
+
+enum mk_backend_type { MK_BACKEND_LOCAL, MK_BACKEND_TYPE_COUNT };
+
+struct mk_conf_backend {
+	struct mk_word name;
+	char type[16];              /* the backend table's word */
+	char file[MK_PATH_MAX];     /* local: absolute */
+	char key_file[MK_PATH_MAX]; /* local: absolute, or "" */
+	char passphrase_file[MK_PATH_MAX];
+	int64_t timeout_ms;
+	bool trust_tags;
+};
+
+struct mk_conf_audit {
+	char file[MK_PATH_MAX];     /* absolute */
+	uint8_t recipient[32];      /* X25519 public key */
+	uint64_t max_size;          /* bytes of one segment */
+	uint32_t keep;              /* rotated segments kept */
+};
+
+struct mk_conf_refresh {
+	int64_t ttl_ms;
+	uint8_t jitter_percent;
+	int64_t serve_stale_ms;
+};
+
+struct mk_conf_limits {
+	uint32_t connections;          /* of all callers */
+	uint32_t connections_per_uid;
+	int64_t head_timeout_ms;       /* first byte to end of head and body */
+	int64_t write_timeout_ms;      /* answer handed over to read by the peer */
+	int64_t idle_timeout_ms;       /* between requests */
+	uint32_t waiters_per_uid;      /* requests that wait for a fetch */
+};
+
+struct mk_conf {
+	char file[MK_PATH_MAX];        /* agent.conf itself, absolute */
+	struct mk_word environment;
+	enum mk_platform platform;
+	char runtime_dir[MK_PATH_MAX];
+	char state_dir[MK_PATH_MAX];
+	char policy_file[MK_PATH_MAX];
+	struct mk_conf_listener *listeners; /* owned; admin first, api second, then the others */
+	size_t n_listeners;
+	struct mk_conf_backend *backends;   /* owned */
+	size_t n_backends;
+	struct mk_conf_refresh refresh;
+	struct mk_conf_audit audit;
+	struct mk_conf_limits limits;
+	bool reporter_on;
+	struct sockaddr_storage reporter_addr; /* loopback 9464 by default */
+	uint32_t lockdown_exceptions;       /* bits 1 << enum mk_guard */
+	struct mk_rules rules;
+	uint8_t policy_digest[32];          /* BLAKE2b-256 of policy.conf's bytes */
+};
+
+#endif

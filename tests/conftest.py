@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared by all Python tests: the path, what needs root, what runs in --long only."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: needs a second uid, so root")
+    config.addinivalue_line("markers", "long: takes minutes; only in scripts/test --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if os.environ.get("MK_LONG") != "1":
+        config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("long")])
+        items[:] = [i for i in items if not i.get_closest_marker("long")]
+    if os.geteuid() != 0:
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="needs root"))

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A fetcher that was taken over, for tests: it starts like one, then sends one frame that
+ * breaks the message table or a message's form, and stays. What it sends stands in the
+ * file `plan` beside its directory:
+ *
+ *     real                      be the true fetcher (makini-fetcher.real)
+ *     LINK SAMPLE OP NUMBER     LINK: broker or supervisor; SAMPLE: index into samples[];
+ *                               OP: whole, cut, extend, flip, reserved, length, generation, type, fd, fds
+ *     flood LINK SAMPLE NUMBER  that sample, NUMBER times
+ */
+#include "messages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct plan {
+	char link[16], op[16];
+	unsigned sample, number;
+	bool real, flood;
+};
+
+struct packet {
+	uint8_t bytes[MK_FRAME_MAX + 64];
+	size_t n;
+	unsigned fds;
+};
+
+static uint32_t generation;
+static int broker = -1;
+
+static bool read_plan(struct plan *p)
+{
+	char path[512];
+	const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	*strrchr(path, '/') = '\0';
+	strcat(path, "/../plan");
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return false;
+	char first[16] = "";
+	const int got = fscanf(f, "%15s", first);
+	p->real = strcmp(first, "real") == 0;
+	p->flood = strcmp(first, "flood") == 0;
+	bool ok = got == 1;
+	if (p->flood)
+		ok = fscanf(f, "%15s %u %u", p->link, &p->sample, &p->number) == 3;
+	else if (!p->real) {
+		memcpy(p->link, first, sizeof p->link);
+		ok = fscanf(f, "%u %15s %u", &p->sample, p->op, &p->number) == 3;
+	}
+	fclose(f);
+	return ok;
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void frame(struct packet *k, unsigned type, const struct sample *s)
+{
+	struct mk_wr w = mk_wr_of(k->bytes + MK_FRAME_HEAD, MK_FRAME_MAX);
+	size_t body = 0;
+	memset(k->bytes, 0, MK_FRAME_HEAD);
+	s->sample(&w);
+	mk_assert(mk_wr_end(&w, &body) == MK_OK);
+	k->bytes[0] = (uint8_t)type;
+	put32(k->bytes + 4, generation);
+	put32(k->bytes + 8, (uint32_t)body);
+	k->n = MK_FRAME_HEAD + body;
+	k->fds = mk_msgs[s->type].fd ? 1 : 0;
+}
+
+static void spoil(struct packet *k, const struct plan *p)
+{
+	const char *op = p->op;
+	const unsigned n = p->number;
+	if (strcmp(op, "cut") == 0) {
+		k->n = k->n > n ? k->n - n : 0;
+		if (k->n >= MK_FRAME_HEAD)
+			put32(k->bytes + 8, (uint32_t)(k->n - MK_FRAME_HEAD));
+	} else if (strcmp(op, "extend") == 0) {
+		memset(k->bytes + k->n, 'x', n);
+		k->n += n;
+		put32(k->bytes + 8, (uint32_t)(k->n - MK_FRAME_HEAD));
+	} else if (strcmp(op, "flip") == 0) {
+		k->bytes[MK_FRAME_HEAD + n % (k->n - MK_FRAME_HEAD)] ^= 0xff;
+	} else if (strcmp(op, "reserved") == 0) {
+		k->bytes[2] = 1;
+	} else if (strcmp(op, "length") == 0) {
+		put32(k->bytes + 8, n);
+	} else if (strcmp(op, "generation") == 0) {
+		put32(k->bytes + 4, generation + n);
+	} else if (strcmp(op, "type") == 0) {
+		k->bytes[0] = (uint8_t)n;
+	} else if (strcmp(op, "fd") == 0) {
+		k->fds = !k->fds;
+	} else if (strcmp(op, "fds") == 0) {
+		k->fds = 2;
+	}
+}
+
+static ssize_t transmit(int fd, const struct packet *k)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { 0 };
+	const int fds[2] = { 0, 0 };
+	struct iovec iov = { (void *)(uintptr_t)k->bytes, k->n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	if (k->fds) {
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_SPACE(k->fds * sizeof(int));
+		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(k->fds * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), fds, k->fds * sizeof(int));
+	}
+	return sendmsg(fd, &m, MSG_NOSIGNAL);
+}
+
+static void say_ready(void)
+{
+	struct packet k;
+	const struct mk_msg_ready m = { generation, { 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3 }, 7 };
+	struct mk_wr w = mk_wr_of(k.bytes + MK_FRAME_HEAD, 256);
+	size_t n = 0;
+	memset(k.bytes, 0, MK_FRAME_HEAD);
+	mk_msg_ready_write(&w, &m);
+	mk_assert(mk_wr_end(&w, &n) == MK_OK);
+	k.bytes[0] = MK_MSG_READY;
+	put32(k.bytes + 4, generation);
+	put32(k.bytes + 8, (uint32_t)n);
+	k.n = MK_FRAME_HEAD + n;
+	k.fds = 0;
+	transmit(MK_LINK_FD, &k);
+}
+
+/* Reads one frame from the supervisor; true when the configuration is complete and the broker's link is there. */
+static bool listen_to_supervisor(void)
+{
+	static bool complete;
+	uint8_t buf[MK_FRAME_MAX];
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { buf, sizeof buf };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	if (recvmsg(MK_LINK_FD, &m, MSG_CMSG_CLOEXEC) <= 0)
+		_exit(0);
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	if (buf[0] == MK_MSG_PEER && c)
+		memcpy(&broker, CMSG_DATA(c), sizeof broker);
+	if (buf[0] == MK_MSG_CONF_BEGIN)
+		memcpy(&generation, buf + 4, sizeof generation);
+	if (buf[0] == MK_MSG_CONF_END) {
+		say_ready();
+		complete = true;
+	}
+	return complete && broker >= 0;
+}
+
+int main(void)
+{
+	struct plan p = { .sample = 0 };
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!read_plan(&p) || p.real || p.sample >= MK_COUNT(samples)) {
+		char self[512];
+		const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 16);
+		if (n < 0)
+			return 1;
+		self[n] = '\0';
+		strcat(self, ".real");
+		execl(self, "makini-fetcher", (char *)NULL);
+		return errno;
+	}
+	dprintf(STDERR_FILENO, "{\"event\":\"hostile\",\"pid\":%d}\n", (int)getpid());
+	while (!listen_to_supervisor())
+		;
+	usleep(50000); /* READY has been heard */
+	struct packet k;
+	frame(&k, (unsigned)samples[p.sample].type, &samples[p.sample]);
+	spoil(&k, &p);
+	const int fd = strcmp(p.link, "broker") == 0 ? broker : MK_LINK_FD;
+	for (unsigned i = 0; i < (p.flood ? p.number : 1); i++)
+		if (transmit(fd, &k) < 0)
+			break;
+	for (;;)
+		pause();
+}

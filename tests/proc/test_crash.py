@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes are killed, stopped, told to end: who notices, and for how long."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from lib.instance import BILLING, Caller, Instance
+from lib.waiting import wait_for
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def instance():
+    with Instance() as i:
+        i.put("acme-sap", b"tok-sap")
+        yield i.start()
+
+
+class Load(threading.Thread):
+    """One client that asks again and again over fresh connections; counts what it saw."""
+
+    def __init__(self, instance):
+        super().__init__()
+        self.caller, self.path = Caller(BILLING), instance.sock()
+        self.ok, self.not_ready, self.refused, self.cut, self.gap = 0, 0, 0, 0, 0.0
+        self.go_on, self.last = True, time.monotonic()
+
+    def once(self):
+        try:
+            connection = self.caller.connect(self.path, timeout=20)
+        except OSError:
+            self.refused += 1
+            return
+        try:
+            status = connection.request("/v1/tokens/acme-sap").status
+        except Exception:
+            self.cut += 1  # the broker died with this request in its hands
+            return
+        finally:
+            connection.close()
+        if status == 200:
+            now = time.monotonic()
+            self.gap, self.last, self.ok = max(self.gap, now - self.last), now, self.ok + 1
+        elif status == 503:
+            self.not_ready += 1
+        else:
+            raise AssertionError(status)
+
+    def run(self):
+        while self.go_on:
+            self.once()
+
+    def end(self):
+        self.go_on = False
+        self.join()
+        self.caller.close()
+
+
+@pytest.mark.parametrize("role", ["broker", "fetcher"])
+def test_a_killed_child_refuses_nobody_a_connection_and_is_soon_back(instance, role):
+    clients = [Load(instance) for _ in range(3)]
+    for c in clients:
+        c.start()
+    try:
+        for _ in range(3):
+            time.sleep(0.3)
+            before = sum(c.ok for c in clients)
+            pid = instance.pids()[role]
+            os.kill(pid, signal.SIGKILL)
+            wait_for(f"{role} killed to another in its place", lambda: instance.pids().get(role, pid) != pid, 0.5)
+            wait_for(f"{role} killed to the next answers", lambda: sum(c.ok for c in clients) > before + 3, 0.5)
+            time.sleep(0.7)
+    finally:
+        for c in clients:
+            c.end()
+    print(f"figure: {role} killed under load: longest gap between answers {max(c.gap for c in clients):.3f} s (stated 0.5 s), "
+          f"cut {sum(c.cut for c in clients)}, 503 {sum(c.not_ready for c in clients)}, ok {sum(c.ok for c in clients)}")
+    assert sum(c.refused for c in clients) == 0
+    assert max(c.gap for c in clients) < 5.0
+    assert sum(c.cut for c in clients) <= 3 * len(clients) and (role == "broker" or sum(c.cut for c in clients) == 0)
+    assert instance.verify().returncode == 0
+    assert len(instance.audit("grant")) >= sum(c.ok for c in clients)
+
+
+def test_a_fetcher_that_died_does_not_take_cached_tokens_along(instance):
+    assert instance.token("acme-sap").status == 200
+    broker = instance.pids()["broker"]
+    os.kill(instance.pids()["fetcher"], signal.SIGKILL)
+    assert instance.token("acme-sap").status == 200
+    assert instance.pids()["broker"] == broker
+
+
+def test_children_end_with_a_killed_supervisor(instance):
+    pids = [p for r, p in instance.pids().items() if r != "supervisor"]
+    assert len(pids) >= 2 and all(os.path.exists(f"/proc/{p}") for p in pids)
+    instance.process.kill()
+    wait_for("supervisor killed to all children gone",
+             lambda: all(not os.path.exists(f"/proc/{p}") or "Z" in open(f"/proc/{p}/stat").read().split(")")[1] for p in pids), 1.0)
+    instance.process.wait()
+
+
+def test_after_a_killed_supervisor_the_next_one_starts_and_the_chain_goes_on(instance):
+    assert instance.token("acme-sap").status == 200
+    instance.process.kill()
+    instance.process.wait()
+    instance.start()
+    assert instance.token("acme-sap").status == 200
+    assert instance.verify().returncode == 0
+
+
+@pytest.mark.parametrize("role", ["broker", "fetcher"])
+def test_a_stopped_child_is_found_by_the_watchdog_and_replaced(instance, role):
+    pid = instance.pids()[role]
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(f"{role} stopped to replaced", lambda: instance.pids().get(role, pid) != pid, 12.0)
+    wait_for("served again", lambda: instance.token("acme-sap").status == 200, 1.0)
+
+
+def test_sigterm_drains_and_leaves_nothing_behind(instance):
+    assert instance.token("acme-sap").status == 200
+    pids = instance.pids()
+    assert instance.stop() == 0
+    assert all(not os.path.exists(f"/proc/{p}") for p in pids.values())
+    assert not list(instance.run.glob("*.sock")) and "STOPPING=1" in instance.notifications()
+    assert instance.audit()[-1]["event"] == "close" and instance.verify().returncode == 0
+
+
+def test_a_storm_of_signals_changes_nothing(instance):
+    for _ in range(300):
+        os.kill(instance.process.pid, signal.SIGHUP)
+    assert instance.token("acme-sap").status == 200
+    for _ in range(20):
+        os.kill(instance.process.pid, signal.SIGTERM)
+    wait_for("drain", lambda: instance.process.poll() is not None, 5.0)
+    assert instance.process.returncode == 0

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No token in any process's memory at rest: whole, encoded, or any 8 bytes of it."""
+
+import base64
+import os
+import re
+import secrets
+import subprocess
+
+import pytest
+
+from lib.instance import BILLING, STRANGER, Instance
+from lib.memscan import encodings, scan
+
+pytestmark = pytest.mark.root
+
+
+def new_token():
+    return secrets.token_hex(24).encode()  # 48 characters
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """An instance that has done everything that touches a token, then came to rest."""
+    tokens = [new_token(), new_token()]
+    with Instance() as i:
+        i.put("acme-sap", {"access_token": tokens[0].decode(), "note": "plain"})
+        i.start()
+        i.put("acme-crm", tokens[1])
+        assert i.token("acme-sap").json()["access_token"].encode() == tokens[0]
+        c = i.caller(BILLING).connect(i.sock())
+        for _ in range(1000):
+            assert c.request("/v1/tokens/acme-sap").status == 200
+            assert c.request("/v1/tokens/acme-crm", headers={"Accept": "text/plain"}).body == tokens[1]
+        for target in ("/v1/tokens/acme-none", "/v1/tokens/acme-payroll", "/v1/tokens/AC%00", "/v1/tokens/acme-sap?x=1"):
+            assert c.request(target).status >= 400
+            c.close()
+            c = i.caller(BILLING).connect(i.sock())
+        assert i.token("acme-sap", uid=STRANGER).status == 403
+        i.put("acme-odd", {"access_token": "a\nb" + tokens[0].decode()})  # an error on the way through fetcher and broker
+        assert i.token("acme-odd").status == 502
+        cut = i.caller(BILLING).connect(i.sock())  # asks and leaves
+        cut.send(b"GET /v1/tokens/acme-sap HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+        cut.close()
+        assert i.reload()["event"] == "reloaded"
+        assert c.request("/v1/tokens/acme-sap").status == 200
+        c.close()
+        yield i, tokens
+
+
+@pytest.mark.parametrize("role", ["supervisor", "broker", "fetcher"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_no_process_holds_a_token_at_rest(scene, role, which):
+    instance, tokens = scene
+    hits, seen = scan(instance.pids()[role], encodings(tokens[which]))
+    assert seen > 1 << 20
+    assert [(name, m.name or hex(m.start), m.perms) for name, m in hits] == []
+
+
+@pytest.mark.parametrize("role", ["supervisor", "broker", "fetcher"])
+def test_the_scan_is_not_blind(scene, role):
+    """The name of the environment lies in each of them, in the clear."""
+    instance, _ = scene
+    hits, _ = scan(instance.pids()[role], {"control": b"production"})
+    assert hits
+
+
+def test_the_scan_finds_a_planted_token_in_every_form():
+    token = new_token()
+    forms = encodings(token)
+    whole = {k: v for k, v in forms.items() if not k.startswith("window")}
+    script = "import sys,time; x=[bytes.fromhex(h) for h in sys.stdin.read().split()]; print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as victim:
+        victim.stdin.write(" ".join(v.hex() for v in whole.values()).encode())
+        victim.stdin.close()
+        victim.stdout.readline()
+        hits, _ = scan(victim.pid, forms)
+        victim.kill()
+    assert {name for name, _ in hits} == set(forms)
+
+
+def test_the_store_key_lies_in_the_fetchers_locked_memory_only(scene):
+    instance, _ = scene
+    text = instance.key_file.read_bytes().strip()
+    key = base64.b64decode(text)
+    needles = {"raw": key, "base64": text, **{f"w{i}": key[i:i + 8] for i in range(len(key) - 7)}}
+    for role, pid in instance.pids().items():
+        hits, _ = scan(pid, needles)
+        assert [(n, hex(m.start), m.name) for n, m in hits if role != "fetcher" or not m.locked] == [], role
+
+
+def test_no_process_has_the_token_in_its_command_line_environment_or_log(scene):
+    instance, tokens = scene
+    for pid in instance.pids().values():
+        for what in ("cmdline", "environ"):
+            data = open(f"/proc/{pid}/{what}", "rb").read()
+            assert not any(t in data for t in tokens)
+            if what == "environ" and pid != instance.supervisor():
+                assert not re.search(rb"[A-Z_]*(TOKEN|SECRET|KEY)[A-Z_]*=", data)
+    everything = instance.log_text().encode() + instance.audit_log.read_bytes()
+    assert not any(needle in everything for t in tokens for name, needle in encodings(t).items() if not name.startswith("window"))
+
+
+def test_a_crash_leaves_no_core(scene):
+    instance, _ = scene
+    for role, pid in instance.pids().items():
+        limits = open(f"/proc/{pid}/limits").read()
+        assert re.search(r"Max core file size\s+0\s+0", limits), role
+        status = open(f"/proc/{pid}/status").read()
+        assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status, role
+        assert re.search(r"CapEff:\t0+\n", status) and re.search(r"CapPrm:\t0+\n", status), role
+        assert os.stat(f"/proc/{pid}/mem").st_uid == 0, role  # not dumpable: the kernel gives /proc/PID to root

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the agent starts, and how it says that it cannot."""
+
+import os
+import socket
+import stat
+import subprocess
+
+import pytest
+
+from lib.instance import AGENT, BILLING, STRANGER, Instance, demote
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def instance():
+    with Instance() as i:
+        i.put("acme-sap", b"tok-sap")
+        yield i
+
+
+def run(instance, *args, uid=AGENT):
+    done = subprocess.run([str(instance.build / "bin" / "makini-agent"), *args], capture_output=True, timeout=60,
+                          preexec_fn=demote(uid) if uid else None, env={"PATH": "/usr/bin:/bin"})
+    return done.returncode, done.stderr.decode()
+
+
+def conf(instance):
+    return ["--config", str(instance.conf_dir / "agent.conf")]
+
+
+def test_as_root_it_exits_1_and_names_the_remedy(instance):
+    code, said = run(instance, *conf(instance), uid=0)
+    assert code == 1 and "root" in said and "User=" in said
+    assert not list(instance.run.iterdir())
+
+
+@pytest.mark.parametrize("args", [[], ["--config"], ["--colour"], ["--config", "x", "y"]])
+def test_wrong_usage_exits_2(instance, args):
+    code, said = run(instance, *args)
+    assert code == 2 and said
+
+
+def test_version_and_help_exit_0(instance):
+    assert run(instance, "--version", uid=0)[0] == 0 and run(instance, "--help", uid=0)[0] == 0
+
+
+def test_check_parses_everything_and_starts_nothing(instance):
+    code, _ = run(instance, *conf(instance), "--check")
+    assert code == 0 and not list(instance.run.iterdir())
+    instance.write_policy("environment = \"production\";\nservices = ();\nrules = ( { alow = \"x\"; } );\n")
+    code, said = run(instance, *conf(instance), "--check")
+    assert code == 78 and "policy.conf:3" in said and "allow" in said
+
+
+def test_a_refused_configuration_exits_78(instance):
+    instance.write_conf("colour = \"red\";")
+    code, said = run(instance, *conf(instance))
+    assert code == 78 and "colour" in said and "agent.conf" in said
+
+
+def test_of_two_agents_the_second_exits_75_and_touches_nothing(instance):
+    instance.start()
+    before = os.stat(instance.sock()).st_ino
+    code, said = run(instance, *conf(instance))
+    assert code == 75 and str(instance.state) in said
+    assert os.stat(instance.sock()).st_ino == before and instance.token("acme-sap").status == 200
+
+
+def test_sockets_have_their_modes_from_the_first(instance):
+    instance.start()
+    assert stat.S_IMODE(os.stat(instance.sock()).st_mode) == 0o666
+    assert stat.S_IMODE(os.stat(instance.sock("admin")).st_mode) == 0o600
+    assert {p.name for p in instance.run.iterdir() if p.suffix == ".sock"} == {"api.sock", "admin.sock"}
+
+
+def test_a_stale_socket_of_its_own_is_taken_over(instance):
+    instance.start()
+    instance.process.kill()
+    instance.process.wait()
+    assert instance.sock().exists()
+    instance.start()
+    assert instance.token("acme-sap").status == 200
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "symlink", "foreign socket"])
+def test_what_stands_in_a_sockets_place_is_not_touched(instance, kind):
+    path, elsewhere = instance.sock(), instance.dir / "elsewhere"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "symlink":
+        elsewhere.write_text("precious")
+        path.symlink_to(elsewhere)
+    else:
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(str(path))
+        os.chown(path, STRANGER, STRANGER)
+    before = os.lstat(path)
+    code, said = run(instance, *conf(instance))
+    assert code == 1 and str(path) in said
+    after = os.lstat(path)
+    assert (before.st_ino, before.st_mode) == (after.st_ino, after.st_mode)
+    assert kind != "symlink" or elsewhere.read_text() == "precious"
+
+
+def test_a_taken_address_of_the_reporter_refuses_the_start(instance):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+        instance.write_conf(reporter=f'listen = "127.0.0.1:{port}";')
+        code, said = run(instance, *conf(instance))
+    assert code == 1 and f"127.0.0.1:{port}" in said and "reporter" in said
+
+
+def test_the_reporter_answers_livez_and_readyz(instance):
+    import http.client
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    instance.write_conf(reporter=f'listen = "127.0.0.1:{port}";')
+    instance.start()
+
+    def ask(path):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        c.request("GET", path)
+        r = c.getresponse()
+        return r.status, r.read()
+    assert ask("/livez")[0] == 200 and ask("/readyz")[0] == 200
+    assert ask("/v1/tokens/acme-sap")[0] == 404 and ask("/")[0] == 404
+
+
+def test_the_environment_of_the_caller_of_the_agent_reaches_no_child(instance):
+    instance.environ = {"MK_CANARY": "canary", "LD_PRELOAD": "", "GLIBC_TUNABLES": "", "OPENSSL_CONF": "/nonexistent"}
+    instance.start()
+    for role, pid in instance.pids().items():
+        if role != "supervisor":
+            assert b"canary" not in open(f"/proc/{pid}/environ", "rb").read()
+    assert b"canary" in open(f"/proc/{instance.supervisor()}/environ", "rb").read()  # the control: it was there to inherit
+
+
+def test_children_inherit_only_named_descriptors(instance):
+    with open(instance.dir / "canary", "w") as canary:
+        os.set_inheritable(canary.fileno(), True)
+        instance.start()
+    for role, pid in instance.pids().items():
+        links = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+        assert not any("canary" in x for x in links), role
+
+
+def test_a_missing_memory_lock_is_refused_and_an_exception_is_honoured_and_shown(instance):
+    instance.memlock = 0
+    instance.spawn()
+    assert instance.process.wait(60) == 1
+    assert "memory_lock" in instance.log_text() and "exceptions" in instance.log_text()
+    instance.write_conf('lockdown = { exceptions = [ "memory_lock" ]; };')
+    instance.start()
+    assert instance.token("acme-sap", uid=BILLING).status == 200
+    status = instance.get("/v1/status", uid=0, sock="admin").json()
+    broker = next(p for p in status["processes"] if p["role"] == "broker")
+    assert broker["lockdown"]["guards"]["memory_lock"] == "excepted"

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The HTTP side on a real socket, over a gate that does as the test says. One thread: the
+ * test writes, lets the loop run, reads. Defines what gate.h and broker.h declare, so it
+ * is included by one file of an executable.
+ */
+#ifndef MK_TEST_HTTP_WORLD_H
+#define MK_TEST_HTTP_WORLD_H
+
+#include "agent/base/clock.h"
+#include "agent/broker/evidence.h"
+#include "agent/broker/http.h"
+#include "mk/own.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct mk_broker {
+	struct mk_loop *loop;
+	struct mk_conf_limits limits;
+	struct mk_word environment;
+	uint32_t reasons;
+	/* what the gate does */
+	enum mk_err err;
+	unsigned retry_after;
+	bool waits;                 /* a get waits until the test wakes it */
+	size_t token_bytes;         /* 0: the token is "secret-token" */
+	size_t list_size;
+	uid_t uid;                  /* of whoever connects next */
+	struct mk_service *service; /* NULL: nobody */
+	enum mk_err admin;
+	/* what it saw */
+	unsigned gets, refused, cancelled, woken;
+	enum mk_err last_refused;
+	struct mk_waiter *waiting;
+	struct mk_reload *reload;
+};
+
+static struct mk_broker *world_b;
+static struct mk_http *world_h;
+static struct mk_timer *world_t;
+static char world_dir[64], world_path[100];
+
+const struct mk_word *mk_broker_environment(const struct mk_broker *b) { return &b->environment; }
+struct mk_loop *mk_broker_loop(struct mk_broker *b) { return b->loop; }
+const struct mk_conf_limits *mk_broker_limits(const struct mk_broker *b) { return &b->limits; }
+uint32_t mk_broker_reasons(const struct mk_broker *b) { return b->reasons; }
+const char *mk_state_word(enum mk_state s) { return s == MK_STATE_CURRENT ? "current" : "previous"; }
+
+void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret)
+{
+	*ret = (struct mk_broker_status){ .generation = 7, .started_ms = mk_wall_ms() - 5000, .n_stores = 1, .n_alarms = 1 };
+	ret->roles[MK_ROLE_BROKER] = (struct mk_msg_role){ .role = MK_ROLE_BROKER, .pid = 42 };
+	ret->stores[0] = (struct mk_store_status){ .type = "local", .health = "ok", .last_error = "", .last_ok_ms = MK_TIME_NONE };
+	ret->alarms[0] = (struct mk_alarm){ .code = "audit_unavailable", .count = 1 };
+	ret->audit = (struct mk_audit_status){ .writable = true, .fault = "" };
+	(void)b;
+}
+
+mk_must mk_broker_reload(struct mk_broker *b, struct mk_reload *r)
+{
+	if (b->reload)
+		return MK_NOT_READY;
+	b->reload = r;
+	return MK_OK;
+}
+
+void mk_broker_reload_cancel(struct mk_broker *b, struct mk_reload *r)
+{
+	assert_ptr_equal(b->reload, r);
+	b->reload = NULL;
+	b->cancelled++;
+}
+
+void mk_evidence_take(int fd, const struct mk_word *listener, struct mk_evidence *ret)
+{
+	assert_true(fd >= 0);
+	*ret = (struct mk_evidence){ .known = true, .socket = *listener, .uid = world_b->uid, .gid = 100, .pid = 1 };
+}
+
+void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w)
+{
+	assert_ptr_equal(b->waiting, w);
+	b->waiting = NULL;
+	w->waiting = false;
+	b->cancelled++;
+}
+
+void mk_answer_done(struct mk_answer *a)
+{
+	mk_secret_free(a->leaves);
+	mk_secret_free(a->room);
+	*a = (struct mk_answer){ 0 };
+}
+
+mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_ask *ask, struct mk_waiter *w,
+		    struct mk_answer *ret, unsigned *retry_after_s)
+{
+	struct mk_answer a = { .version = "v1", .state = ask->previous ? MK_STATE_PREVIOUS : MK_STATE_CURRENT,
+			       .cache = ask->waited ? MK_CACHE_MISS : MK_CACHE_HIT, .expires_ms = MK_TIME_NONE, .age_s = 3,
+			       .etag = "tag", .token_type = "Bearer" };
+	assert_true(c->evidence.known);
+	b->gets++;
+	if (b->waits && !w->fetched) {
+		w->waiting = true;
+		b->waiting = w;
+		return MK_OK;
+	}
+	*retry_after_s = b->retry_after;
+	if (b->err != MK_OK)
+		return b->err;
+	a.not_modified = mk_span_is(ask->if_none_match, "\"tag\"");
+	const size_t n = b->token_bytes ? b->token_bytes : 12;
+	if (!a.not_modified) {
+		MK_TRY(mk_secret_new(n, &a.leaves));
+		memset(mk_secret_buf(a.leaves), 'x', n);
+		memcpy(mk_secret_buf(a.leaves), "secret-token", 12);
+		mk_secret_set_len(a.leaves, n);
+		a.token = mk_secret_span(a.leaves);
+		if (mk_secret_new(MK_ANSWER_FRAME + n, &a.room) != MK_OK) {
+			mk_answer_done(&a);
+			return MK_NO_MEMORY;
+		}
+	}
+	*ret = a;
+	return MK_OK;
+}
+
+mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_name *after, size_t n,
+		     struct mk_waiter *w, struct mk_list_item *items, size_t *ret_n, bool *more, unsigned *retry_after_s)
+{
+	(void)c;
+	(void)after;
+	(void)w;
+	(void)retry_after_s;
+	*ret_n = n < b->list_size ? n : b->list_size;
+	*more = n < b->list_size;
+	for (size_t i = 0; i < *ret_n; i++) {
+		items[i] = (struct mk_list_item){ .state = MK_STATE_CURRENT, .expires_ms = MK_TIME_NONE };
+		snprintf(items[i].name.s, sizeof items[i].name.s, "acme-%04zu", i);
+	}
+	return b->err;
+}
+
+mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	(void)c;
+	(void)action;
+	return b->admin;
+}
+
+void mk_gate_refused(struct mk_broker *b, struct mk_caller *c, enum mk_err why)
+{
+	(void)c;
+	b->refused++;
+	b->last_refused = why;
+}
+
+const struct mk_service *mk_gate_who(struct mk_broker *b, struct mk_caller *c)
+{
+	(void)c;
+	return b->service;
+}
+
+const struct mk_policy *mk_gate_policy(const struct mk_broker *b)
+{
+	(void)b;
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The audit log in bad days: no space, a file limit, read-only, syncs and truncations
+ * that fail. Nothing half written stays unsaid, nothing is written twice, no record is
+ * lost silently, and it heals by itself, also when idle.
+ */
+#include "audit_kit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+/* These stand before libc's and fail when told to. */
+static int fail_ftruncate;         /* errno */
+static _Atomic int fail_fdatasync; /* errno, once */
+
+int ftruncate(int fd, off_t n)
+{
+	if (fail_ftruncate == 0)
+		return (int)syscall(SYS_ftruncate, fd, n);
+	errno = fail_ftruncate;
+	return -1;
+}
+
+int fdatasync(int fd)
+{
+	const int e = atomic_exchange(&fail_fdatasync, 0);
+	if (e == 0)
+		return (int)syscall(SYS_fdatasync, fd);
+	errno = e;
+	return -1;
+}
+
+static int setup(void **state)
+{
+	struct kit *k = calloc(1, sizeof *k);
+	kit_init(k);
+	*state = k;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	kit_done(*state);
+	free(*state);
+	return 0;
+}
+
+static off_t size_of(const char *file)
+{
+	struct stat st;
+	assert_int_equal(stat(file, &st), 0);
+	return st.st_size;
+}
+
+/* A real failure of write(2): the file may not grow beyond `bytes`. RLIM_INFINITY takes it back. */
+static void limit(rlim_t bytes)
+{
+	struct rlimit r;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
+	r.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static void a_short_write_leaves_nothing_and_refuses(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	for (rlim_t more = 0; more < 200; more += 33) {
+		const off_t before = size_of(k->file);
+		const uint64_t seq = kit_status(k).seq;
+		limit((rlim_t)before + more);
+		assert_int_equal(kit_write(k, "acme-2"), MK_AUDIT);
+		assert_int_equal(size_of(k->file), before);
+		assert_int_equal(kit_status(k).seq, seq);
+		assert_false(kit_status(k).writable);
+		assert_string_equal(kit_status(k).fault, "no_space");
+		limit(RLIM_INFINITY);
+		assert_int_equal(kit_write(k, "acme-3"), MK_AUDIT); /* until the tick has healed it */
+		kit_pass(k, 1000);
+		mk_audit_tick(k->a);
+		assert_true(kit_status(k).writable);
+		assert_string_equal(kit_status(k).alarm, "audit_resumed");
+		assert_int_equal(kit_write(k, "acme-4"), MK_OK);
+	}
+	assert_int_equal(kit_count(k->file, "acme-2"), 0);
+	assert_int_equal(kit_count(k->file, "\"reason\":\"audit_resumed\",\"count\":2"), 7);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+}
+
+static void it_heals_when_idle_and_backs_off_to_a_second(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	limit((rlim_t)size_of(k->file));
+	kit_pass(k, 10000);
+	mk_audit_tick(k->a); /* the epoch record fails */
+	assert_false(kit_status(k).writable);
+	for (int i = 0; i < 20; i++) {
+		kit_pass(k, 250);
+		mk_audit_tick(k->a);
+	}
+	assert_false(kit_status(k).writable);
+	limit(RLIM_INFINITY);
+	for (int i = 0; i < 4; i++) {
+		kit_pass(k, 250);
+		mk_audit_tick(k->a);
+	}
+	assert_true(kit_status(k).writable);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.alarms, 1);
+}
+
+static void denials_of_a_bad_time_are_written_later(void **state)
+{
+	struct kit *k = *state;
+	const struct mk_audit_rec rec = { .event = "deny", .peer = true, .uid = 5, .listener = "api", .connection = "acme-9" };
+	kit_open(k);
+	limit((rlim_t)size_of(k->file));
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(mk_audit_deny(k->a, &rec), MK_AUDIT);
+	limit(RLIM_INFINITY);
+	kit_pass(k, 2000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_count(k->file, "\"count\":50"), 1);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.denials, 50);
+}
+
+static void a_file_that_cannot_be_made_anew_fails_closed_and_heals(void **state)
+{
+	struct kit *k = *state;
+	char away[160];
+	snprintf(away, sizeof away, "%s.away", k->dir);
+	kit_open(k);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	unlink(k->file);
+	limit(0); /* nothing can be written anywhere */
+	assert_int_equal(kit_write(k, "acme-2"), MK_AUDIT);
+	assert_int_equal(access(k->file, F_OK), -1); /* the file in which no record stands went away again */
+	assert_int_equal(kit_write(k, "acme-3"), MK_AUDIT);
+	limit(RLIM_INFINITY);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-4"), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	assert_int_equal(v.faults, 0);
+	assert_int_equal(v.r.alarms, 2); /* gone, resumed */
+}
+
+static void it_opens_on_a_full_disk_and_heals(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	kit_close(k);
+	limit((rlim_t)size_of(k->file) + 10);
+	kit_open(k);
+	assert_false(kit_status(k).writable);
+	assert_int_equal(kit_write(k, "acme-1"), MK_AUDIT);
+	mk_audit_tick(k->a);
+	limit(RLIM_INFINITY);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.restarts, 1);
+}
+
+static void a_rotation_that_fails_fails_closed_and_heals(void **state)
+{
+	struct kit *k = *state;
+	k->conf.max_size = 16384;
+	kit_open(k);
+	while (size_of(k->file) + 4096 <= 16384)
+		assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	limit(100); /* the closing record fails, then also the opening one */
+	assert_int_equal(kit_write(k, "acme-2"), MK_AUDIT);
+	limit(RLIM_INFINITY);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-3"), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.rotations, 1);
+}
+
+static void a_half_record_that_stays_is_vouched_for(void **state)
+{
+	struct kit *k = *state;
+	char aside[160];
+	kit_open(k);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	limit((rlim_t)size_of(k->file) + 40);
+	fail_ftruncate = EIO;
+	assert_int_equal(kit_write(k, "acme-2"), MK_AUDIT);
+	fail_ftruncate = 0;
+	limit(RLIM_INFINITY);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-3"), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_non_null(strstr(v.all_notes, "40 bytes of a torn record"));
+	snprintf(aside, sizeof aside, "%s.%020d", k->file, 1);
+	assert_int_equal(kit_count(aside, "\n{\"seq\":3,"), 1);
+}
+
+static void a_half_opening_record_that_stays_is_vouched_for(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	kit_close(k);
+	kit_new_head(k);
+	limit((rlim_t)size_of(k->file) + 40);
+	fail_ftruncate = EIO;
+	kit_open(k);
+	fail_ftruncate = 0;
+	limit(RLIM_INFINITY);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.starts, 2); /* it has no link to show, and does not claim one */
+}
+
+static void a_failed_sync_is_an_alarm_and_a_new_segment(void **state)
+{
+	struct kit *k = *state;
+	const struct mk_audit_rec rec = kit_grant("acme-2");
+	kit_open(k);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	fail_fdatasync = EIO;
+	assert_int_equal(mk_audit_write_synced(k->a, &rec), MK_AUDIT);
+	assert_string_equal(kit_status(k).alarm, "audit_sync");
+	assert_true(kit_status(k).writable);
+	assert_int_equal(mk_audit_write_synced(k->a, &rec), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.recoveries, 1);
+}
+
+static void a_failed_group_sync_is_an_alarm_and_a_new_segment(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	assert_int_equal(mk_audit_start_sync(k->a), MK_OK);
+	usleep(100000); /* the thread has synced what was there */
+	fail_fdatasync = EIO;
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	for (int i = 0; i < 100 && fail_fdatasync; i++)
+		usleep(10000);
+	usleep(10000);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	assert_string_equal(kit_status(k).alarm, "audit_sync");
+	assert_int_equal(kit_count(k->file, "acme-1"), 0); /* the new segment */
+	assert_int_equal(kit_count(k->file, "acme-2"), 1);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+}
+
+/* A tiny file system of its own, where this may be mounted. */
+static bool mount_tiny(const char *dir)
+{
+	return geteuid() == 0 && mount("tmpfs", dir, "tmpfs", 0, "size=256k,mode=0700") == 0;
+}
+
+static void a_full_disk_is_said_before_it_is_full(void **state)
+{
+	(void)state;
+	struct kit k;
+	char dir[] = "/tmp/mk-audit-fs-XXXXXX", filler[64];
+	assert_non_null(mkdtemp(dir));
+	if (!mount_tiny(dir)) {
+		rmdir(dir);
+		skip();
+	}
+	kit_init_at(&k, dir);
+	kit_open(&k);
+	assert_int_equal(mk_audit_start_sync(k.a), MK_OK);
+	assert_int_equal(kit_write(&k, "acme-1"), MK_OK);
+	snprintf(filler, sizeof filler, "%s/filler", dir);
+	static const char zeros[220 * 1024];
+	kit_spill(filler, zeros, sizeof zeros);
+	mk_audit_tick(k.a);
+	assert_string_equal(kit_status(&k).fault, "no_space");
+	assert_int_equal(kit_count(k.file, "audit_full"), 1);
+	assert_int_equal(kit_write(&k, "acme-2"), MK_AUDIT);
+	unlink(filler);
+	kit_pass(&k, 1000);
+	mk_audit_tick(k.a);
+	assert_int_equal(kit_write(&k, "acme-3"), MK_OK);
+	assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, "size=256k,mode=0700"), -1); /* busy: a writer is there */
+	kit_close(&k);
+	struct kit_verdict v = kit_verify(&k);
+	kit_assert_good(&v);
+	assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, "size=256k,mode=0700"), 0);
+	kit_open(&k);
+	assert_string_equal(kit_status(&k).fault, "read_only");
+	assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT, "size=256k,mode=0700"), 0);
+	kit_pass(&k, 1000);
+	mk_audit_tick(k.a);
+	assert_int_equal(kit_write(&k, "acme-4"), MK_OK);
+	kit_close(&k);
+	v = kit_verify(&k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.restarts, 1);
+	kit_done(&k);
+	umount(dir);
+	rmdir(dir);
+}
+
+int main(void)
+{
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CLAIM(a_short_write_leaves_nothing_and_refuses),
+		CLAIM(it_heals_when_idle_and_backs_off_to_a_second),
+		CLAIM(denials_of_a_bad_time_are_written_later),
+		CLAIM(a_file_that_cannot_be_made_anew_fails_closed_and_heals),
+		CLAIM(it_opens_on_a_full_disk_and_heals),
+		CLAIM(a_rotation_that_fails_fails_closed_and_heals),
+		CLAIM(a_half_record_that_stays_is_vouched_for),
+		CLAIM(a_half_opening_record_that_stays_is_vouched_for),
+		CLAIM(a_failed_sync_is_an_alarm_and_a_new_segment),
+		CLAIM(a_failed_group_sync_is_an_alarm_and_a_new_segment),
+		cmocka_unit_test(a_full_disk_is_said_before_it_is_full),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Claims about the gate: policy, then audit, then unseal; as many grants as answers; one
+ * fetch for all who wait; nothing remembered across an await.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/gate_fix.h"
+
+#include <signal.h>
+
+#define CROWD 1000
+
+static int group_make(void **state)
+{
+	bool locked = false;
+	sigset_t set;
+	(void)state;
+	sigemptyset(&set);
+	sigaddset(&set, SIGXFSZ);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return -1;
+	mk_log_level(MK_ALARM);
+	return mk_secret_arena_init(2200, 8, &locked) == MK_OK ? 0 : -1;
+}
+
+/* ---- policy, audit, unseal ---- */
+
+static void who_may_gets_the_token_and_a_grant_is_recorded(void **state)
+{
+	(void)state;
+	struct call k;
+	warm("v1", "token-one", NULL);
+	call_get(&k, BILLING_UID, "acme-erp");
+	assert_int_equal(k.err, MK_OK);
+	assert_true(mk_span_is(k.a.token, "token-one"));
+	assert_string_equal(k.a.version, "v1");
+	assert_string_equal(k.a.token_type, "bearer");
+	assert_int_equal(k.a.state, MK_STATE_CURRENT);
+	assert_int_equal(k.a.cache, MK_CACHE_HIT);
+	assert_int_equal(grants(), 2);
+	assert_int_equal(records("\"event\":\"grant\""), 2);
+	assert_int_equal(records("token-one"), 0);
+	assert_int_equal(fix.gets, 1);
+	mk_answer_done(&k.a);
+}
+
+static void who_may_not_is_denied_without_a_fetch(void **state)
+{
+	(void)state;
+	warm("v1", "token-one", NULL);
+	assert_int_equal(once(SYNC_UID, "acme-erp"), MK_DENIED);
+	assert_int_equal(once(9999, "acme-erp"), MK_DENIED);
+	assert_int_equal(once(BILLING_UID, "acme-payroll"), MK_DENIED);
+	assert_int_equal(once(BILLING_UID, "globex-erp"), MK_DENIED);
+	pump();
+	assert_int_equal(fix.gets, 1);
+	assert_int_equal(grants(), 1);
+	assert_true(records("\"event\":\"deny\"") >= 2);
+}
+
+static void a_caller_whose_evidence_failed_is_nobody(void **state)
+{
+	(void)state;
+	struct call k;
+	warm("v1", "token-one", NULL);
+	call_get(&k, BILLING_UID, "acme-erp");
+	mk_answer_done(&k.a);
+	k.c.generation = 0;
+	k.c.evidence.known = false;
+	assert_int_equal(mk_gate_get(fix.b, &k.c, &k.ask, &k.w, &k.a, &k.retry), MK_DENIED);
+}
+
+static void what_is_missing_is_said_to_be_missing_only_where_a_rule_covers_it(void **state)
+{
+	(void)state;
+	struct call k;
+	call_get(&k, BILLING_UID, "acme-none");
+	pump();
+	answer_error(MK_NOT_FOUND);
+	assert_int_equal(fix.gets, 1); /* not found is final: the second backend is not asked */
+	assert_int_equal(k.err, MK_NOT_FOUND);
+	assert_int_equal(once(SYNC_UID, "acme-none"), MK_DENIED);
+	assert_int_equal(grants(), 0);
+}
+
+static void without_a_record_no_token_and_nothing_is_unsealed(void **state)
+{
+	(void)state;
+	warm("v1", "token-one", NULL);
+	struct mk_sealed *sealed = mk_store_find(fix.b->store, &(struct mk_name){ "acme-erp" })->at[MK_SLOT_CURRENT].sealed;
+	uint8_t *last = (uint8_t *)sealed + mk_sealed_size(sealed) - 1;
+	log_is_full(true);
+	*last ^= 1; /* were it unsealed first, this would be found first */
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_AUDIT);
+	*last ^= 1;
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_AUDIT);
+	assert_true(mk_broker_reasons(fix.b) & 1u << MK_REASON_AUDIT);
+	assert_int_equal(grants(), 1);
+	log_is_full(false);
+	for (int i = 0; i < 40; i++) {
+		advance(250);
+		mk_audit_tick(fix.b->audit);
+	}
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_OK);
+	assert_int_equal(mk_broker_reasons(fix.b), 0);
+	assert_int_equal(grants(), 2);
+}
+
+static void a_sealed_value_that_was_changed_is_never_served(void **state)
+{
+	(void)state;
+	const struct mk_name acme = { "acme-erp" };
+	warm("v1", "token-one", NULL);
+	struct mk_sealed *sealed = mk_store_find(fix.b->store, &acme)->at[MK_SLOT_CURRENT].sealed;
+	((uint8_t *)sealed)[mk_sealed_size(sealed) - 1] ^= 1;
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_BUG);
+	assert_null(mk_store_find(fix.b->store, &acme));
+	assert_int_equal(fix.b->n_alarms, 1);
+	assert_string_equal(fix.b->alarms[0].code, "unseal_failed");
+}
+
+static void with_no_room_for_the_answer_no_grant_is_recorded(void **state)
+{
+	(void)state;
+	static struct mk_secret *taken[4096];
+	unsigned n = 0;
+	warm("v1", "token-one", NULL);
+	while (n < MK_COUNT(taken) && mk_secret_new(1, &taken[n]) == MK_OK)
+		n++;
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_NO_MEMORY);
+	while (n > 0)
+		mk_secret_free(taken[--n]);
+	assert_int_equal(grants(), 1);
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_OK);
+	assert_int_equal(grants(), 2);
+}
+
+static void not_modified_costs_no_grant_and_no_token(void **state)
+{
+	(void)state;
+	struct call k;
+	warm("v1", "token-one", NULL);
+	call_get(&k, BILLING_UID, "acme-erp");
+	char header[MK_ETAG_MAX + 32];
+	snprintf(header, sizeof header, "\"other\" , W/\"%s\"", k.a.etag);
+	mk_answer_done(&k.a);
+	k.ask.if_none_match = mk_span_of(header);
+	assert_int_equal(mk_gate_get(fix.b, &k.c, &k.ask, &k.w, &k.a, &k.retry), MK_OK);
+	assert_true(k.a.not_modified);
+	assert_null(k.a.leaves);
+	assert_int_equal(grants(), 2);
+	k.ask.if_none_match = mk_span_of("\"other\"");
+	assert_int_equal(mk_gate_get(fix.b, &k.c, &k.ask, &k.w, &k.a, &k.retry), MK_OK);
+	assert_false(k.a.not_modified);
+	assert_int_equal(grants(), 3);
+	mk_answer_done(&k.a);
+}
+
+static void a_rate_is_refused_with_the_time_to_wait(void **state)
+{
+	(void)state;
+	unsigned served = 0;
+	struct call k = { 0 };
+	warm("v1", "token-one", NULL);
+	for (int i = 0; i < 1100; i++) {
+		call_get(&k, BILLING_UID, "acme-erp");
+		served += k.err == MK_OK;
+		mk_answer_done(&k.a);
+	}
+	assert_int_equal(k.err, MK_RATE_LIMITED);
+	assert_int_equal(k.retry, 1);
+	assert_int_equal(served, 999); /* the call that fetched took one of 1,000 */
+	assert_int_equal(grants(), served + 1);
+}
+
+/* ---- single flight ---- */
+
+static struct call crowd[CROWD];
+
+static void a_crowd_at_one_cold_token_makes_one_fetch(void **state)
+{
+	(void)state;
+	for (int i = 0; i < CROWD; i++)
+		call_get(&crowd[i], BILLING_UID, "acme-erp");
+	assert_int_equal(mk_flights_waiting(fix.b->flights), CROWD);
+	pump();
+	assert_int_equal(fix.gets, 1);
+	answer_token("v1", "token-one");
+	for (int i = 0; i < CROWD; i++) {
+		assert_int_equal(crowd[i].woken, 1);
+		assert_int_equal(crowd[i].err, MK_OK);
+		assert_int_equal(crowd[i].a.cache, MK_CACHE_MISS);
+		mk_answer_done(&crowd[i].a);
+	}
+	assert_int_equal(fix.gets, 1);
+	assert_int_equal(grants(), CROWD);
+	assert_int_equal(records("\"event\":\"grant\""), CROWD);
+	assert_int_equal(mk_flights_waiting(fix.b->flights), 0);
+}
+
+static void one_uid_cannot_have_more_waiters_than_its_limit(void **state)
+{
+	(void)state;
+	fix.b->limits.waiters_per_uid = 3;
+	for (int i = 0; i < 3; i++) {
+		call_get(&crowd[i], BILLING_UID, "acme-erp");
+		assert_true(crowd[i].w.waiting);
+	}
+	call_get(&crowd[3], BILLING_UID, "acme-crm");
+	assert_int_equal(crowd[3].err, MK_RATE_LIMITED);
+	mk_waiter_cancel(fix.b, &crowd[1].w);
+	call_get(&crowd[3], BILLING_UID, "acme-erp");
+	assert_true(crowd[3].w.waiting);
+	for (int i = 0; i < 4; i++)
+		mk_waiter_cancel(fix.b, &crowd[i].w);
+	assert_int_equal(mk_flights_waiting(fix.b->flights), 0);
+}
+
+static void an_answer_that_nobody_waits_for_changes_nothing(void **state)
+{
+	(void)state;
+	struct call k;
+	call_get(&k, BILLING_UID, "acme-erp");
+	pump();
+	const struct mk_ref old = fix.get.ref;
+	answer_token("v1", "token-one");
+	mk_answer_done(&k.a);
+	answer_with(old, MK_OK, "v9", "token-of-an-old-question", NULL);
+	answer_with((struct mk_ref){ 7, old.gen }, MK_OK, "v9", "token-of-no-question", NULL);
+	call_get(&k, BILLING_UID, "acme-erp");
+	assert_string_equal(k.a.version, "v1");
+	assert_non_null(fix.fetcher); /* late is not wrong: the link stands */
+	mk_answer_done(&k.a);
+}
+
+static void who_left_is_not_woken(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		call_get(&crowd[i], BILLING_UID, "acme-erp");
+	pump();
+	mk_waiter_cancel(fix.b, &crowd[1].w);
+	answer_token("v1", "token-one");
+	assert_int_equal(crowd[0].woken + crowd[2].woken, 2);
+	assert_int_equal(crowd[1].woken, 0);
+	mk_answer_done(&crowd[0].a);
+	mk_answer_done(&crowd[2].a);
+}
+
+static void cancels_all(struct mk_waiter *w)
+{
+	struct call *k = (struct call *)w;
+	k->woken++;
+	for (int i = 0; i < 3; i++)
+		mk_waiter_cancel(fix.b, &crowd[i].w);
+}
+
+static void a_woken_one_may_cancel_the_others(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		call_get(&crowd[i], BILLING_UID, "acme-erp");
+		crowd[i].w.woken = cancels_all;
+	}
+	pump();
+	answer_token("v1", "token-one");
+	assert_int_equal(crowd[0].woken + crowd[1].woken + crowd[2].woken, 1);
+	assert_int_equal(mk_flights_waiting(fix.b->flights), 0);
+}
+
+static void a_policy_taken_away_while_waiting_denies_after_the_await(void **state)
+{
+	(void)state;
+	struct call k;
+	call_get(&k, BILLING_UID, "acme-erp");
+	assert_true(k.w.waiting);
+	pump();
+	swap_in(configuration(2, true));
+	answer_token("v1", "token-one");
+	assert_int_equal(k.woken, 1);
+	assert_int_equal(k.err, MK_DENIED);
+	assert_int_equal(grants(), 0);
+}
+
+static void a_fetch_without_an_answer_ends_in_time(void **state)
+{
+	(void)state;
+	struct call k;
+	call_get(&k, BILLING_UID, "acme-erp");
+	pump();
+	advance(MK_FLIGHT_MS - 1);
+	mk_fetch_tick(fix.b);
+	assert_int_equal(k.woken, 0);
+	advance(1);
+	mk_fetch_tick(fix.b);
+	assert_int_equal(k.woken, 1);
+	assert_int_equal(k.err, MK_TIMEOUT);
+}
+
+static void a_fetcher_that_dies_hands_its_questions_to_the_next(void **state)
+{
+	(void)state;
+	struct call k;
+	call_get(&k, BILLING_UID, "acme-erp");
+	pump();
+	fetcher_dies();
+	assert_true(mk_broker_reasons(fix.b) & 1u << MK_REASON_FETCHER);
+	fetcher_comes();
+	assert_int_equal(fix.gets, 2);
+	answer_token("v1", "token-one");
+	assert_int_equal(k.err, MK_OK);
+	assert_int_equal(k.woken, 1);
+	mk_answer_done(&k.a);
+	fetcher_dies();
+	call_get(&k, BILLING_UID, "acme-crm");
+	assert_true(k.w.waiting);
+	advance(MK_FLIGHT_MS);
+	mk_fetch_tick(fix.b);
+	assert_int_equal(k.err, MK_NOT_READY);
+}
+
+static void a_malformed_answer_costs_the_fetcher_its_link_only(void **state)
+{
+	(void)state;
+	struct call k;
+	static const uint8_t nonsense[] = "nonsense";
+	call_get(&k, BILLING_UID, "acme-erp");
+	pump();
+	assert_int_equal(mk_link_send(fix.fetcher, MK_MSG_FETCH_DONE, mk_span(nonsense, sizeof nonsense), -1), MK_OK);
+	pump();
+	assert_null(fix.b->fetcher);
+	assert_int_equal(k.woken, 0);
+	fetcher_comes();
+	answer_token("v1", "token-one");
+	assert_int_equal(k.err, MK_OK);
+	mk_answer_done(&k.a);
+}
+
+static void a_secret_without_a_token_is_an_error_of_the_backend(void **state)
+{
+	(void)state;
+	struct call k;
+	call_get(&k, BILLING_UID, "acme-erp");
+	pump();
+	answer_token("v1", "two\nlines");
+	assert_int_equal(k.err, MK_BACKEND);
+	assert_int_equal(mk_broker_reasons(fix.b), 0); /* the store itself is well */
+}
+
+int main(void)
+{
+#define T(claim) cmocka_unit_test_setup_teardown(claim, fix_make, fix_drop)
+	const struct CMUnitTest tests[] = {
+		T(who_may_gets_the_token_and_a_grant_is_recorded),
+		T(who_may_not_is_denied_without_a_fetch),
+		T(a_caller_whose_evidence_failed_is_nobody),
+		T(what_is_missing_is_said_to_be_missing_only_where_a_rule_covers_it),
+		T(without_a_record_no_token_and_nothing_is_unsealed),
+		T(a_sealed_value_that_was_changed_is_never_served),
+		T(with_no_room_for_the_answer_no_grant_is_recorded),
+		T(not_modified_costs_no_grant_and_no_token),
+		T(a_rate_is_refused_with_the_time_to_wait),
+		T(a_crowd_at_one_cold_token_makes_one_fetch),
+		T(one_uid_cannot_have_more_waiters_than_its_limit),
+		T(an_answer_that_nobody_waits_for_changes_nothing),
+		T(who_left_is_not_woken),
+		T(a_woken_one_may_cancel_the_others),
+		T(a_policy_taken_away_while_waiting_denies_after_the_await),
+		T(a_fetch_without_an_answer_ends_in_time),
+		T(a_fetcher_that_dies_hands_its_questions_to_the_next),
+		T(a_malformed_answer_costs_the_fetcher_its_link_only),
+		T(a_secret_without_a_token_is_an_error_of_the_backend),
+	};
+	return cmocka_run_group_tests(tests, group_make, NULL);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the supervisor makes in the file system and says to systemd: directories, the
+ * instance's lock, sockets that take over or refuse a place, notices.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "agent/supervisor/dirs.h"
+#include "agent/supervisor/listeners.h"
+#include "agent/supervisor/notify.h"
+#include "mk/own.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char home[] = "/tmp/makini-unit-XXXXXX";
+
+static void at(char *buf, const char *name)
+{
+	assert_true(snprintf(buf, MK_SOCKET_PATH_MAX, "%s/%s", home, name) > 0);
+}
+
+static struct mk_conf_listener *conf_listener(struct mk_conf_listener *l, const char *name, mode_t mode)
+{
+	char file[64];
+	*l = (struct mk_conf_listener){ .mode = mode, .gid = (gid_t)-1 };
+	assert_int_equal(mk_word_of(mk_span_of(name), &l->name), MK_OK);
+	snprintf(file, sizeof file, "%s.sock", name);
+	at(l->path, file);
+	return l;
+}
+
+static bool there(const char *name)
+{
+	char path[MK_SOCKET_PATH_MAX];
+	struct stat st;
+	at(path, name);
+	return lstat(path, &st) == 0;
+}
+
+static struct stat stat_of(const char *name)
+{
+	char path[MK_SOCKET_PATH_MAX];
+	struct stat st;
+	at(path, name);
+	assert_int_equal(lstat(path, &st), 0);
+	return st;
+}
+
+static bool can_connect(const char *name)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	at(a.sun_path, name);
+	mk_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return connect(fd, (const struct sockaddr *)&a, sizeof a) == 0;
+}
+
+static unsigned entries(void)
+{
+	DIR *d = opendir(home);
+	unsigned n = 0;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static const struct mk_listeners none = { NULL, 0 };
+
+static void a_socket_has_its_mode_and_is_gone_after_close(void **state)
+{
+	struct mk_conf_listener l[2];
+	const struct mk_conf c = { .listeners = l, .n_listeners = 2 };
+	struct mk_listeners s;
+	struct mk_why why = { 0 };
+	(void)state;
+	conf_listener(&l[0], "api", 0666);
+	conf_listener(&l[1], "sync", 0600);
+	const unsigned before = entries();
+	assert_int_equal(mk_listeners_open(&c, &none, &s, &why), MK_OK);
+	assert_int_equal(entries(), before + 2); /* no temporary name is left */
+	assert_int_equal(stat_of("api.sock").st_mode, S_IFSOCK | 0666);
+	assert_int_equal(stat_of("sync.sock").st_mode, S_IFSOCK | 0600);
+	assert_true(can_connect("api.sock"));
+	mk_listeners_close(&s, NULL);
+	assert_int_equal(entries(), before);
+}
+
+static void a_socket_that_was_left_is_taken_over(void **state)
+{
+	struct mk_conf_listener l;
+	const struct mk_conf c = { .listeners = &l, .n_listeners = 1 };
+	struct mk_listeners first, second;
+	struct mk_why why = { 0 };
+	(void)state;
+	conf_listener(&l, "api", 0666);
+	assert_int_equal(mk_listeners_open(&c, &none, &first, &why), MK_OK);
+	const ino_t old = stat_of("api.sock").st_ino;
+	assert_int_equal(mk_listeners_open(&c, &none, &second, &why), MK_OK);
+	assert_int_not_equal(stat_of("api.sock").st_ino, old);
+	mk_listeners_close(&first, NULL); /* it is not the first one's any more */
+	assert_true(there("api.sock") && can_connect("api.sock"));
+	mk_listeners_close(&second, NULL);
+	assert_false(there("api.sock"));
+}
+
+static void make_file(const char *path)
+{
+	mk_close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
+static void make_dir(const char *path)
+{
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+static void make_link(const char *path)
+{
+	assert_int_equal(symlink("/tmp/makini-unit-nowhere", path), 0);
+}
+static void make_fifo(const char *path)
+{
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void what_is_not_a_socket_of_ours_is_left_alone(void **state)
+{
+	void (*const makers[])(const char *) = { make_file, make_dir, make_link, make_fifo };
+	struct mk_conf_listener l[2];
+	const struct mk_conf c = { .listeners = l, .n_listeners = 2 };
+	(void)state;
+	conf_listener(&l[0], "first", 0666);
+	conf_listener(&l[1], "api", 0666);
+	for (size_t i = 0; i < MK_COUNT(makers); i++) {
+		struct mk_listeners s = none;
+		struct mk_why why = { 0 };
+		makers[i](l[1].path);
+		const struct stat before = stat_of("api.sock");
+		assert_int_equal(mk_listeners_open(&c, &none, &s, &why), MK_CONFLICT);
+		assert_non_null(strstr(why.text, l[1].path));
+		assert_int_equal(stat_of("api.sock").st_ino, before.st_ino);
+		assert_false(there("first.sock")); /* what was made before is taken back */
+		assert_int_equal(s.n, 0);
+		assert_int_equal(remove(l[1].path), 0);
+	}
+}
+
+static void a_foreign_socket_is_left_alone(void **state)
+{
+	struct mk_conf_listener l;
+	const struct mk_conf c = { .listeners = &l, .n_listeners = 1 };
+	struct mk_listeners s;
+	struct mk_why why = { 0 };
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	conf_listener(&l, "api", 0666);
+	assert_int_equal(mknod(l.path, S_IFSOCK | 0666, 0), 0);
+	assert_int_equal(chown(l.path, 12345, 12345), 0);
+	assert_int_equal(mk_listeners_open(&c, &none, &s, &why), MK_CONFLICT);
+	assert_int_equal(remove(l.path), 0);
+}
+
+static void a_reload_shares_sockets_and_can_be_taken_back(void **state)
+{
+	struct mk_conf_listener before_l[2], after_l[2];
+	const struct mk_conf before = { .listeners = before_l, .n_listeners = 2 };
+	const struct mk_conf after = { .listeners = after_l, .n_listeners = 2 };
+	struct mk_listeners old, new;
+	struct mk_why why = { 0 };
+	(void)state;
+	conf_listener(&before_l[0], "api", 0666);
+	conf_listener(&before_l[1], "old", 0600);
+	conf_listener(&after_l[0], "api", 0660);
+	conf_listener(&after_l[1], "new", 0600);
+	assert_int_equal(mk_listeners_open(&before, &none, &old, &why), MK_OK);
+	const ino_t api = stat_of("api.sock").st_ino;
+
+	assert_int_equal(mk_listeners_open(&after, &old, &new, &why), MK_OK);
+	assert_int_equal(stat_of("api.sock").st_ino, api);
+	assert_true(there("old.sock") && there("new.sock"));
+	mk_listeners_close(&new, &old); /* refused: as before */
+	assert_false(there("new.sock"));
+	assert_int_equal(stat_of("api.sock").st_mode, S_IFSOCK | 0666);
+	assert_true(can_connect("api.sock") && can_connect("old.sock"));
+
+	assert_int_equal(mk_listeners_open(&after, &old, &new, &why), MK_OK);
+	mk_listeners_close(&old, &new); /* taken */
+	assert_false(there("old.sock"));
+	assert_int_equal(stat_of("api.sock").st_ino, api);
+	assert_int_equal(stat_of("api.sock").st_mode, S_IFSOCK | 0660);
+	assert_true(can_connect("api.sock") && can_connect("new.sock"));
+	mk_listeners_close(&new, NULL);
+}
+
+static void a_taken_tcp_address_is_named_with_its_key(void **state)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_storage a = { 0 };
+	socklen_t n = sizeof in;
+	struct mk_why why = { 0 };
+	mk_fd first = -1, second = -1;
+	(void)state;
+	memcpy(&a, &in, sizeof in);
+	assert_int_equal(mk_tcp_listen(&a, &first, &why), MK_OK);
+	assert_int_equal(getsockname(first, (struct sockaddr *)&in, &n), 0);
+	memcpy(&a, &in, sizeof in);
+	assert_int_equal(mk_tcp_listen(&a, &second, &why), MK_CONFLICT);
+	assert_non_null(strstr(why.text, "reporter.listen"));
+	assert_non_null(strstr(why.text, "127.0.0.1:"));
+}
+
+static void a_missing_directory_is_made_with_its_mode(void **state)
+{
+	char path[MK_SOCKET_PATH_MAX];
+	struct mk_why why = { 0 };
+	(void)state;
+	at(path, "made");
+	assert_int_equal(mk_dir_need(path, 0711, "runtime_dir", &why), MK_OK);
+	assert_int_equal(stat_of("made").st_mode, S_IFDIR | 0711);
+	assert_int_equal(mk_dir_need(path, 0711, "runtime_dir", &why), MK_OK);
+	assert_int_equal(chmod(path, 0770), 0);
+	assert_int_equal(mk_dir_need(path, 0711, "runtime_dir", &why), MK_DENIED);
+	assert_non_null(strstr(why.text, "chmod"));
+	assert_int_equal(rmdir(path), 0);
+	make_link(path);
+	assert_int_not_equal(mk_dir_need(path, 0711, "runtime_dir", &why), MK_OK);
+	assert_int_equal(unlink(path), 0);
+	at(path, "no/such");
+	assert_int_equal(mk_dir_need(path, 0700, "state_dir", &why), MK_SYSTEM);
+	assert_non_null(strstr(why.text, "install -d"));
+}
+
+static void a_state_directory_has_one_holder(void **state)
+{
+	struct mk_why why = { 0 };
+	int first = -1, second = -1;
+	(void)state;
+	assert_int_equal(mk_state_lock(home, &first, &why), MK_OK);
+	assert_int_equal(mk_state_lock(home, &second, &why), MK_CONFLICT);
+	assert_int_equal(second, -1);
+	mk_closep(&first);
+	assert_int_equal(mk_state_lock(home, &second, &why), MK_OK);
+	mk_closep(&second);
+}
+
+static void notices_arrive_by_path_and_by_abstract_name(void **state)
+{
+	(void)state;
+	for (int abstract = 0; abstract < 2; abstract++) {
+		struct sockaddr_un a = { .sun_family = AF_UNIX };
+		char variable[160], got[64] = "", unset[] = "WATCHDOG_USEC=10000000";
+		snprintf(a.sun_path, sizeof a.sun_path, "%s/n%d", home, getpid());
+		snprintf(variable, sizeof variable, "NOTIFY_SOCKET=%s%s", abstract ? "@" : "", a.sun_path);
+		const socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(a.sun_path) + (abstract ? 1 : 0));
+		if (abstract) {
+			memmove(a.sun_path + 1, a.sun_path, strlen(a.sun_path) + 1);
+			a.sun_path[0] = '\0';
+		}
+		mk_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(fd, (const struct sockaddr *)&a, len), 0);
+		struct mk_notify n;
+		char *const environment[] = { unset, variable, NULL };
+		mk_notify_open(&n, environment);
+		assert_int_equal(n.watchdog_us, 10000000);
+		mk_notify(&n, "READY=%d", 1);
+		assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), 7);
+		assert_string_equal(got, "READY=1");
+		mk_closep(&n.fd);
+		if (!abstract)
+			assert_int_equal(unlink(a.sun_path), 0);
+	}
+}
+
+static void without_a_socket_nobody_is_told(void **state)
+{
+	char wrong[] = "NOTIFY_SOCKET=relative";
+	char *const environment[] = { wrong, NULL }, *const empty[] = { NULL };
+	struct mk_notify n;
+	(void)state;
+	mk_notify_open(&n, environment);
+	assert_int_equal(n.fd, -1);
+	mk_notify_open(&n, empty);
+	assert_int_equal(n.fd, -1);
+	mk_notify(&n, "READY=1");
+}
+
+static int make_home(void **state)
+{
+	(void)state;
+	return mkdtemp(home) ? 0 : -1;
+}
+
+static int remove_home(void **state)
+{
+	char path[MK_SOCKET_PATH_MAX];
+	(void)state;
+	at(path, "lock");
+	unlink(path);
+	return rmdir(home);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_socket_has_its_mode_and_is_gone_after_close),
+		cmocka_unit_test(a_socket_that_was_left_is_taken_over),
+		cmocka_unit_test(what_is_not_a_socket_of_ours_is_left_alone),
+		cmocka_unit_test(a_foreign_socket_is_left_alone),
+		cmocka_unit_test(a_reload_shares_sockets_and_can_be_taken_back),
+		cmocka_unit_test(a_taken_tcp_address_is_named_with_its_key),
+		cmocka_unit_test(a_missing_directory_is_made_with_its_mode),
+		cmocka_unit_test(a_state_directory_has_one_holder),
+		cmocka_unit_test(notices_arrive_by_path_and_by_abstract_name),
+		cmocka_unit_test(without_a_socket_nobody_is_told),
+	};
+	return cmocka_run_group_tests_name("supervisor", tests, make_home, remove_home);
+}
