@@ -29,8 +29,8 @@ bool mk_local_tag_ok(struct mk_span key, struct mk_span value)
 		if (key.p[i] <= ' ' || key.p[i] > '~' || key.p[i] == '=')
 			return false;
 	for (size_t i = 0; i < value.n; i++)
-		if (value.p[i] < ' ' || value.p[i] == 0x7f)
-			return false;
+		if (value.p[i] < ' ' || value.p[i] == 0x7f || (value.p[i] == 0xc2 && i + 1 < value.n && value.p[i + 1] < 0xa0))
+			return false; /* C0, DEL and, in UTF-8, C1 */
 	return mk_utf8_ok(value);
 }
 

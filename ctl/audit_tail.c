@@ -7,9 +7,11 @@
 #include "ctl/audit.h"
 
 #include "agent/base/units.h"
+#include "mk/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +22,7 @@
 #define LINES_MAX 100000
 #define POLL_MS 200
 #define SHOWN_BAD_MAX 120
+#define NEXT_MAX (MK_PATH_MAX + 24)
 
 struct tail {
 	const char *log, *event, *service;
@@ -28,7 +31,8 @@ struct tail {
 	char **ring;           /* the last `want` lines that pass; NULL: print at once */
 	size_t n;              /* passed so far */
 	int fd;
-	uint8_t buf[65536];    /* the line being read */
+	uint64_t last;         /* seq of the last record read */
+	uint8_t buf[MK_RECORD_MAX]; /* the line being read, or the beginning of one that is no record */
 	size_t len;
 };
 
@@ -76,27 +80,33 @@ void mk_log_show(FILE *to, struct mk_span line)
 	fputc('\n', to);
 }
 
-static bool passes(const struct tail *t, struct mk_span line)
+/* l NULL: the line is no record. */
+static bool passes(const struct tail *t, const struct mk_line *l)
 {
-	struct mk_line l;
 	if (!t->event && !t->service)
 		return true;
-	if (!mk_line_parse(line, &l))
+	if (!l)
 		return false;
-	return (!t->event || mk_span_is(l.event, t->event)) && (!t->service || mk_line_is(&l, "service", t->service));
+	return (!t->event || mk_span_is(l->event, t->event)) && (!t->service || mk_line_is(l, "service", t->service));
 }
 
+/* What is no record has no place among JSON lines, nor on a terminal as it is. */
 static void show(const struct tail *t, struct mk_span line)
 {
-	if (t->json)
+	struct mk_line l;
+	if (t->json && mk_line_parse(line, &l))
 		printf("%.*s\n", (int)line.n, (const char *)line.p);
 	else
-		mk_log_show(stdout, line);
+		mk_log_show(t->json ? stderr : stdout, line);
 }
 
 static void take(struct tail *t, struct mk_span line)
 {
-	if (!passes(t, line))
+	struct mk_line l;
+	const bool record = mk_line_parse(line, &l);
+	if (record)
+		t->last = l.seq;
+	if (!passes(t, record ? &l : NULL))
 		return;
 	if (!t->ring) {
 		show(t, line);
@@ -154,22 +164,47 @@ static void show_ring(struct tail *t)
 	t->ring = NULL;
 }
 
-/* Has another file taken the path, or was this one cut? Then from its beginning, after the rest of the old one. */
-static void reopen(struct tail *t)
+static int open_log(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static bool same_file(int fd, const struct stat *st)
+{
+	struct stat here;
+	return fstat(fd, &here) == 0 && here.st_ino == st->st_ino && here.st_dev == st->st_dev;
+}
+
+/* The file behind the one that was read to its end: the segment of the next record, which may have been set aside
+ * already; else what stands at the path. The path is opened first, so that nothing comes between. -1: none. */
+static int next_file(const struct tail *t, const struct stat *read)
+{
+	char name[NEXT_MAX];
+	const int live = open_log(t->log);
+	const int n = snprintf(name, sizeof name, "%s.%020" PRIu64, t->log, t->last + 1);
+	const int aside = n > 0 && (size_t)n < sizeof name ? open_log(name) : -1;
+	const bool between = aside >= 0 && !same_file(aside, read);
+	mk_close(between ? live : aside);
+	return between ? aside : live;
+}
+
+/* Has another file taken the path, or was this one cut? Then from its beginning, after the rest of the old one.
+ * True: there is something new to read. */
+static bool reopen(struct tail *t)
 {
 	struct stat here, there;
 	if (stat(t->log, &there) != 0 || fstat(t->fd, &here) != 0)
-		return;
-	const bool same = here.st_ino == there.st_ino && here.st_dev == there.st_dev;
-	if (same && there.st_size >= lseek(t->fd, 0, SEEK_CUR))
-		return;
-	const int fd = open(t->log, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return;
+		return false;
+	if (same_file(t->fd, &there) && there.st_size >= lseek(t->fd, 0, SEEK_CUR))
+		return false;
 	drain(t);
-	close(t->fd);
+	const int fd = next_file(t, &here);
+	if (fd < 0)
+		return false;
+	mk_close(t->fd);
 	t->fd = fd;
 	t->len = 0;
+	return true;
 }
 
 static int follow(struct tail *t)
@@ -180,15 +215,15 @@ static int follow(struct tail *t)
 			return mk_ctl_fail(MK_EXIT_FAILED, "%s cannot be read: %s", t->log, strerror(errno));
 		if (fflush(stdout) != 0)
 			return MK_EXIT_FAILED;
-		nanosleep(&pause, NULL);
-		reopen(t);
+		if (!reopen(t))
+			nanosleep(&pause, NULL);
 	}
 }
 
 static int run(struct tail *t)
 {
 	struct stat st;
-	t->fd = open(t->log, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	t->fd = open_log(t->log);
 	if (t->fd < 0 || fstat(t->fd, &st) != 0)
 		return mk_ctl_fail(MK_EXIT_FAILED, "%s cannot be read: %s", t->log, strerror(errno));
 	if (!S_ISREG(st.st_mode))

@@ -19,12 +19,13 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOGS_MAX 1024
 #define SHOWN_MAX 50 /* findings shown; all are counted */
-#define JSON_MAX 65536
+#define JSON_MAX 1048576 /* room for SHOWN_MAX findings with the longest paths */
 #define KEY_FILE_MAX 128
 #define PIECE 65536
 #define AGAIN_MS 100 /* a record that the agent is just writing is whole by then */
@@ -115,14 +116,18 @@ static bool parse_expect(const char *text, struct mk_verify_conf *c)
 }
 
 /* All of a file, in pieces. Where it ends within a line it looks once more. */
-static enum mk_err feed(struct mk_verify *v, const char *path, struct mk_why *why)
+static enum mk_err feed(struct mk_verify *v, const struct mk_log_file *file, struct mk_why *why)
 {
+	const char *path = file->path;
+	struct stat st;
 	static uint8_t buf[PIECE];
 	uint8_t last = '\n';
 	bool again = true;
 	mk_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) != 0)
 		return mk_why_at(why, MK_NOT_FOUND, path, 0, "cannot be read: %s", strerror(errno));
+	if (st.st_dev != file->dev || st.st_ino != file->ino)
+		return mk_why_at(why, MK_CONFLICT, path, 0, "was rotated just now; run verify again, or on a copy");
 	mk_verify_file(v, path);
 	for (;;) {
 		const ssize_t n = read(fd, buf, sizeof buf);
@@ -143,11 +148,17 @@ static enum mk_err feed(struct mk_verify *v, const char *path, struct mk_why *wh
 	}
 }
 
+/* Without a fault every record is proven; that it is so is looked at nevertheless. */
+static bool is_good(const struct request *r, const struct mk_verify_report *rep)
+{
+	return rep->records > 0 && rep->faults == 0 && (r->no_key || rep->verified == rep->records);
+}
+
 static const char *verdict_text(const struct request *r, const struct mk_verify_report *rep)
 {
 	if (rep->records == 0)
 		return "NOT OK: there is no record";
-	if (rep->faults > 0)
+	if (!is_good(r, rep))
 		return "NOT OK";
 	if (r->no_key)
 		return "FORM OK: order and form hold. Without the key this proves nothing about who wrote the records,\n"
@@ -174,13 +185,13 @@ static void report_text(const struct outcome *o, const struct mk_verify_report *
 	printf("\n");
 }
 
-static void report_json(struct outcome *o, const struct mk_verify_report *rep)
+static bool report_json(struct outcome *o, const struct mk_verify_report *rep)
 {
 	struct mk_jw *w = &o->json;
 	size_t n = 0;
 	mk_jw_close(w, ']');
-	mk_jw_kbool(w, "ok", rep->faults == 0 && rep->records > 0);
-	mk_jw_kbool(w, "proven", rep->faults == 0 && rep->records > 0 && rep->verified == rep->records);
+	mk_jw_kbool(w, "ok", is_good(o->r, rep));
+	mk_jw_kbool(w, "proven", !o->r->no_key && is_good(o->r, rep));
 	mk_jw_kstr(w, "environment", rep->environment.s);
 	const struct {
 		const char *key;
@@ -199,8 +210,7 @@ static void report_json(struct outcome *o, const struct mk_verify_report *rep)
 	mk_jw_kstr(w, "last_time", rep->last_time);
 	mk_jw_kstr(w, "head", rep->head);
 	mk_jw_close(w, '}');
-	if (mk_jw_end(w, &n) == MK_OK)
-		printf("%.*s\n", (int)n, o->buf);
+	return mk_jw_end(w, &n) == MK_OK && printf("%.*s\n", (int)n, o->buf) > 0;
 }
 
 static enum mk_err verify_files(const struct request *r, const struct mk_verify_conf *conf, struct mk_verify_report *rep,
@@ -211,7 +221,7 @@ static enum mk_err verify_files(const struct request *r, const struct mk_verify_
 	MK_TRY(mk_log_files_of(r->logs, r->n, r->all, &f, why));
 	enum mk_err e = mk_verify_new(conf, &v);
 	for (size_t i = 0; e == MK_OK && i < f.n; i++)
-		e = feed(v, f.files[i].path, why);
+		e = feed(v, &f.files[i], why);
 	if (e == MK_OK)
 		mk_verify_end(v, rep);
 	mk_verify_free(v);
@@ -230,17 +240,18 @@ static int verify(const struct request *r, struct mk_verify_conf *conf)
 	mk_jw_open(&o.json, '{');
 	mk_jw_key(&o.json, "findings");
 	mk_jw_open(&o.json, '[');
+	conf->whole = r->all;
 	conf->tell = on_finding;
 	conf->arg = &o;
 	conf->now_ms = mk_wall_ms();
 	const enum mk_err e = verify_files(r, conf, &rep, &why);
 	if (e != MK_OK)
 		return mk_ctl_why(e, &why);
-	if (r->json)
-		report_json(&o, &rep);
-	else
+	if (!r->json)
 		report_text(&o, &rep);
-	return rep.faults == 0 && rep.records > 0 && fflush(stdout) == 0 ? MK_EXIT_DONE : MK_EXIT_FAILED;
+	else if (!report_json(&o, &rep))
+		return mk_ctl_fail(MK_EXIT_FAILED, "the findings do not fit or cannot be written: run it without --json");
+	return is_good(r, &rep) && fflush(stdout) == 0 ? MK_EXIT_DONE : MK_EXIT_FAILED;
 }
 
 static int verify_with_key(const struct request *r, struct mk_verify_conf *conf)

@@ -4,7 +4,6 @@
  */
 #include "agent/conf/conf.h"
 #include "ctl/ctl.h"
-#include "policy/policy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,19 +40,13 @@ static int policy_check(const char *file, const char *env)
 {
 	struct mk_word environment = { 0 };
 	struct mk_rules rules = { 0 };
-	struct mk_policy *policy = NULL;
 	struct mk_why why = { 0 };
 	if (env && mk_word_of(mk_span_of(env), &environment) != MK_OK)
 		return mk_ctl_usage("policy", "not the name of an environment: %s", env);
-	enum mk_err e = mk_conf_load_policy(file, &environment, false, &rules, &why);
-	if (e == MK_OK)
-		e = mk_policy_new(&rules, &policy, &why);
+	const enum mk_err e = mk_conf_load_policy(file, &environment, false, &rules, &why);
 	if (e == MK_OK)
 		printf("%s: ok: environment %s, %zu service%s, %zu rule%s\n", file, rules.environment.s, rules.n_services,
 		       rules.n_services == 1 ? "" : "s", rules.n_rules, rules.n_rules == 1 ? "" : "s");
-	else if (!why.file[0])
-		snprintf(why.file, sizeof why.file, "%s", file);
-	mk_policy_free(policy);
 	mk_rules_done(&rules);
 	return e == MK_OK ? MK_EXIT_DONE : mk_ctl_why(e, &why);
 }

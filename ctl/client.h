@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One HTTP call to an agent over its Unix socket. The body lies in locked memory, as it
- * may be a token.
+ * One HTTP call to an agent over its Unix socket, and what its answer means. The body
+ * lies in locked memory, as it may be a token. Whatever answers may be no agent at all:
+ * nothing of it is taken that does not have an agent's form, and text of it is printed
+ * without control characters.
  */
 #ifndef MK_CTL_CLIENT_H
 #define MK_CTL_CLIENT_H
@@ -10,10 +12,14 @@
 #include "mk/limits.h"
 #include "mk/name.h"
 
+struct json_t;
+
 /* Which socket: --socket, --env, MAKINI_AGENT_SOCKET (for services), or the only instance there is. */
 struct mk_target {
 	const char *socket, *env; /* options as given, or NULL */
 	const char *name;         /* "api" or "admin" */
+	bool secret;              /* the answer may be a token: tell when memory cannot be locked */
+	bool quick;               /* for a probe: nothing that the call waits for takes long */
 };
 
 struct mk_reply {
@@ -22,20 +28,30 @@ struct mk_reply {
 };
 void mk_reply_done(struct mk_reply *r);
 
-/* MK_EXIT_DONE with an answer of any status; else the code to end with, after a message. accept NULL: JSON. */
-int mk_ctl_call(const struct mk_target *t, const char *method, const char *target, const char *accept, struct mk_reply *ret);
+/* MK_EXIT_DONE with an answer of any status; else the code to end with, after a message. accept NULL: JSON.
+ * A 200 is of the type that was asked for. */
+int mk_ctl_call(const struct mk_target *t, const char *target, const char *accept, struct mk_reply *ret);
 
 /* The socket's path, or the code to end with, after a message. */
 int mk_ctl_socket(const struct mk_target *t, char path[MK_SOCKET_PATH_MAX + 1]);
 
-/* For an answer that is not 200: prints its problem document, returns the exit code that its status means. */
-int mk_ctl_problem(const struct mk_reply *r);
+/* Says that this is no agent's answer; returns the code to end with. */
+int mk_ctl_stranger(void);
+
+/* The body as a JSON object whose texts may be printed; the caller's, for json_decref. Else NULL. */
+struct json_t *mk_ctl_object(const struct mk_reply *r);
+/* A text in it, "-" where there is none. */
+const char *mk_ctl_text(const struct json_t *value);
+const char *mk_ctl_text_of(const struct json_t *object, const char *key);
+
+/* For an answer that is not 200: tells its problem document (json: as it is, on standard output), returns the exit
+ * code that its status means. */
+int mk_ctl_problem(const struct mk_reply *r, bool json);
 
 /* Writes the body to standard output as it is, with a newline where `newline` says so. */
 int mk_ctl_print(const struct mk_reply *r, bool newline);
 
-/* GET target, then print the JSON (--json), or hand it to `show`. The common form of most commands. */
-struct json_t;
-int mk_ctl_show(const struct mk_target *t, const char *target, bool json, int (*show)(const struct json_t *root));
+/* A whole command without words: GET target of "api" or "admin", then print the JSON (--json), or hand it to `show`. */
+int mk_ctl_show(int argc, char **argv, const char *listener, const char *target, int (*show)(const struct json_t *root));
 
 #endif

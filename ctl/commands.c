@@ -10,14 +10,14 @@
 #define SOCKET_HELP                                                                          \
 	"  --socket PATH   this socket\n"                                                   \
 	"  --env NAME      the socket of this instance under /run/makini\n"                 \
-	"  --json          the agent's answer as it is, for programs\n"
+	"  --json          the agent's answer, for programs; also when it is an error\n"
 
 const struct mk_command mk_commands[] = {
 	{ "get", "NAME", "print a connection's token",
 	  "Prints the bare token; without a newline unless it goes to a terminal.\n\n" SOCKET_HELP
 	  "  --version previous   the token before the current one\n\n"
-	  "Example:\n  curl -H \"Authorization: Bearer $(makinictl get acme-sap)\" …\n"
-	  "Better, so that no shell holds it: read it in the service, over MAKINI_AGENT_SOCKET.\n",
+	  "Example, without the token in any process's arguments, which others can see:\n"
+	  "  { printf 'Authorization: Bearer '; makinictl get acme-sap; } | curl -H @- https://api.example\n",
 	  mk_ctl_get },
 	{ "list", "", "list the connections this caller may read",
 	  "Names, states and versions; never values.\n\n" SOCKET_HELP
@@ -32,8 +32,8 @@ const struct mk_command mk_commands[] = {
 	  "Processes and their lock-down, stores, audit log, alarms. Needs the action \"status\".\n\n" SOCKET_HELP
 	  "\nExample:\n  makinictl status --env production\n",
 	  mk_ctl_status },
-	{ "health", "[--live|--ready]", "for probes: exit code 0 or 6",
-	  "--live: it answers. --ready (the default): it serves tokens; if not, says why.\n\n" SOCKET_HELP
+	{ "health", "[--live|--ready]", "for probes: does it live, does it serve",
+	  "--live: it answers. --ready (the default): it serves tokens; if not, exit code 6, and why. Waits 5 s at most.\n\n" SOCKET_HELP
 	  "\nExample (a Kubernetes probe):\n  exec: { command: [ makinictl, health, --live ] }\n",
 	  mk_ctl_health },
 	{ "config", "check FILE", "check an agent.conf and its policy",
@@ -42,10 +42,11 @@ const struct mk_command mk_commands[] = {
 	  mk_ctl_config },
 	{ "policy", "check FILE [--env NAME]", "check a policy.conf alone",
 	  "--env NAME   the policy must be this environment's\n\n"
+	  "Users and groups are looked up on this host; where they do not exist, write uid and numbers.\n\n"
 	  "Example:\n  makinictl policy check policy.conf --env production\n",
 	  mk_ctl_policy },
-	{ "audit", "keygen|verify|tail …", "make an auditor's key, verify or read the audit log", NULL, mk_ctl_audit },
-	{ "local", "init|put|list|rm …", "the embedded store: a sealed file", NULL, mk_ctl_local },
+	{ "audit", "keygen|verify|tail ...", "make an auditor's key, verify or read the audit log", NULL, mk_ctl_audit },
+	{ "local", "init|put|list|rm ...", "the embedded store: a sealed file", NULL, mk_ctl_local },
 };
 const size_t mk_commands_n = MK_COUNT(mk_commands);
 
@@ -111,21 +112,40 @@ static void command_first(int argc, char **argv)
 	argv[1] = command;
 }
 
+/* "help" alone could be a connection's name. */
+static bool asks_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
+static int run(int argc, char **argv)
+{
+	if (is_help(argv[1]))
+		return argc > 2 && argv[2][0] != '-' ? help(argv[2]) : overview(stdout);
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("makinictl " MK_VERSION);
+		return MK_EXIT_DONE;
+	}
+	if (argv[1][0] == '-')
+		return mk_ctl_fail(MK_EXIT_USAGE, "which command? makinictl help lists them");
+	const struct mk_command *c = command_of(argv[1]);
+	if (!c)
+		return unknown(argv[1]);
+	if (c->help && asks_help(argc - 2, argv + 2))
+		return help(argv[1]);
+	return c->run(argc - 2, argv + 2);
+}
+
 int mk_ctl_main(int argc, char **argv)
 {
 	if (argc < 2)
 		return overview(stderr);
 	command_first(argc, argv);
-	if (is_help(argv[1]))
-		return argc > 2 ? help(argv[2]) : overview(stdout);
-	if (strcmp(argv[1], "--version") == 0) {
-		puts("makinictl " MK_VERSION);
-		return MK_EXIT_DONE;
-	}
-	const struct mk_command *c = command_of(argv[1]);
-	if (!c)
-		return unknown(argv[1]);
-	if (argc == 3 && is_help(argv[2]) && c->help)
-		return help(argv[1]);
-	return c->run(argc - 2, argv + 2);
+	const int rc = run(argc, argv);
+	if (fflush(stdout) != 0 && rc == MK_EXIT_DONE)
+		return mk_ctl_fail(MK_EXIT_FAILED, "standard output cannot be written");
+	return rc;
 }

@@ -39,13 +39,15 @@ struct mk_option {
 };
 
 /* Takes the options out of argv, wherever they stand ("--x V", "--x=V"; "--" ends them), and leaves the
- * words in words[]. A message and MK_EXIT_USAGE for what is unknown or incomplete; else MK_EXIT_DONE. */
+ * words in words[]. What it does not know it does not repeat: people paste tokens. A message and MK_EXIT_USAGE for what is unknown or incomplete; else MK_EXIT_DONE. */
 int mk_ctl_options(int argc, char **argv, const struct mk_option *options, size_t n, const char **words, size_t max_words,
 		   size_t *ret_words);
 
 int mk_ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* message, returns code */
 int mk_ctl_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int mk_ctl_why(enum mk_err e, const struct mk_why *why); /* "FILE:LINE: text", returns MK_EXIT_FAILED */
+/* Secrets' memory, once per process: slots as mk_secret_arena_init has them. tell: a note where it cannot be locked. */
+int mk_ctl_guard(unsigned small, unsigned large, bool tell);
 const char *mk_ctl_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
 
 int mk_ctl_main(int argc, char **argv);

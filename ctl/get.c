@@ -10,7 +10,7 @@
 
 int mk_ctl_get(int argc, char **argv)
 {
-	struct mk_target t = { .name = "api" };
+	struct mk_target t = { .name = "api", .secret = true };
 	const char *version = NULL, *words[1];
 	bool json = false;
 	size_t n = 0;
@@ -32,13 +32,13 @@ int mk_ctl_get(int argc, char **argv)
 	char target[160];
 	struct mk_reply r = { 0 };
 	snprintf(target, sizeof target, "/v1/tokens/%s%s", name.s, version && version[0] == 'p' ? "?version=previous" : "");
-	rc = mk_ctl_call(&t, "GET", target, json ? NULL : "text/plain", &r);
+	rc = mk_ctl_call(&t, target, json ? NULL : "text/plain", &r);
 	if (rc != MK_EXIT_DONE)
 		return rc;
 	if (r.status == 200)
 		rc = mk_ctl_print(&r, json || isatty(STDOUT_FILENO));
 	else
-		rc = mk_ctl_problem(&r);
+		rc = mk_ctl_problem(&r, json);
 	mk_reply_done(&r);
 	return rc;
 }

@@ -12,8 +12,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define ID_TEXT (2 * MK_LOCAL_ID_BYTES + 1)
@@ -247,7 +245,8 @@ static int check(const struct verb *v, struct request *r, const char *const *wor
 	if (!r->paths.key_file == !r->paths.passphrase_file)
 		return mk_ctl_usage("local", "give --key-file or --passphrase-file, one of them");
 	if (n != (v->named ? 1 : 0))
-		return mk_ctl_usage("local", "%s %s", v->name, v->named ? "wants the name of one connection" : "takes no name");
+		return mk_ctl_usage("local", "%s %s%s", v->name, v->named ? "wants the name of one connection" : "takes no name",
+				    v->tagged ? "; the value comes from standard input, never from an argument, which others can see" : "");
 	if (r->n_tags > 0 && !v->tagged)
 		return mk_ctl_usage("local", "%s takes no --tag", v->name);
 	if (r->json && !v->json)
@@ -257,24 +256,10 @@ static int check(const struct verb *v, struct request *r, const char *const *wor
 	return MK_EXIT_DONE;
 }
 
-/* Values pass through this process: no core, no debugger of the same user, locked memory. */
-static int guard(void)
-{
-	const struct rlimit none = { 0, 0 };
-	bool locked = false;
-	prctl(PR_SET_DUMPABLE, 0ul, 0ul, 0ul, 0ul);
-	setrlimit(RLIMIT_CORE, &none);
-	if (mk_secret_arena_init(16, 4, &locked) != MK_OK)
-		return mk_ctl_fail(MK_EXIT_FAILED, "no memory");
-	if (!locked)
-		fputs("makinictl: note: memory cannot be locked (ulimit -l): the value could reach the swap\n", stderr);
-	return MK_EXIT_DONE;
-}
-
 static int run(const struct verb *v, int argc, char **argv)
 {
 	struct request r = { .paths = { 0 } };
-	const char *words[1];
+	const char *words[2]; /* one more than any takes, so that `check` says what is wrong */
 	size_t n = 0;
 	bool asked = false;
 	const struct mk_option options[] = {
@@ -292,7 +277,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	if (rc == MK_EXIT_DONE)
 		rc = check(v, &r, words, n);
 	if (rc == MK_EXIT_DONE)
-		rc = guard();
+		rc = mk_ctl_guard(16, 4, true);
 	return rc == MK_EXIT_DONE ? v->run(&r) : rc;
 }
 

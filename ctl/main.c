@@ -4,10 +4,22 @@
  */
 #include "ctl/ctl.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+
+/* Where a standard descriptor is closed, the next file would take its place, and be written to as if
+ * it were the terminal. What is opened here instead fails on use, as a closed one does. */
+static void fill_standard(void)
+{
+	static const int useless[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", useless[fd]) < 0)
+			return;
+}
 
 int main(int argc, char **argv)
 {
+	fill_standard();
 	umask(077);
 	return mk_ctl_main(argc, argv);
 }

@@ -38,7 +38,7 @@ int mk_ctl_usage(const char *command, const char *fmt, ...)
 
 int mk_ctl_why(enum mk_err e, const struct mk_why *why)
 {
-	const char *text = why->text[0] ? why->text : mk_err_word(e);
+	const char *text = why->text[0] ? why->text : e == MK_NO_MEMORY ? "out of memory" : mk_err_word(e);
 	if (why->file[0] && why->line)
 		fprintf(stderr, "%s:%u: %s\n", why->file, why->line, text);
 	else if (why->file[0])
@@ -95,16 +95,19 @@ static const struct mk_option *find(const char *arg, const struct mk_option *opt
 	return NULL;
 }
 
+/* Without what stands behind "=": it could be a secret. */
 static int unknown(const char *arg, const struct mk_option *options, size_t n)
 {
 	const char *known[16];
+	char name[64];
 	size_t k = 0;
 	for (; k < n && k < MK_COUNT(known); k++)
 		known[k] = options[k].name;
-	const char *near = mk_ctl_nearest(arg, known, k);
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(arg, "="), arg);
+	const char *near = mk_ctl_nearest(name, known, k);
 	if (near)
-		return mk_ctl_fail(MK_EXIT_USAGE, "unknown option %s; did you mean %s?", arg, near);
-	return mk_ctl_fail(MK_EXIT_USAGE, "unknown option %s (makinictl help COMMAND lists a command's options)", arg);
+		return mk_ctl_fail(MK_EXIT_USAGE, "unknown option %s; did you mean %s?", name, near);
+	return mk_ctl_fail(MK_EXIT_USAGE, "unknown option %s (makinictl help COMMAND lists a command's options)", name);
 }
 
 /* One option at argv[*at]; moves *at on when its value is the next argument. */
@@ -120,7 +123,7 @@ static int take(int argc, char **argv, int *at, const struct mk_option *options,
 		*o->flag = true;
 		return MK_EXIT_DONE;
 	}
-	if (!value && *at + 1 < argc)
+	if (!value && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
 		value = argv[++*at];
 	if (!value)
 		return mk_ctl_fail(MK_EXIT_USAGE, "%s wants a value", o->name);
@@ -141,7 +144,7 @@ int mk_ctl_options(int argc, char **argv, const struct mk_option *options, size_
 			if (rc != MK_EXIT_DONE)
 				return rc;
 		} else if (found == max_words) {
-			return mk_ctl_fail(MK_EXIT_USAGE, "one word too many: %s", argv[i]);
+			return mk_ctl_fail(MK_EXIT_USAGE, "too many words: %zu at most (makinictl help COMMAND shows which)", max_words);
 		} else {
 			words[found++] = argv[i];
 		}

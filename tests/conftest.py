@@ -13,6 +13,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: needs a second uid, so root")
     config.addinivalue_line("markers", "long: takes minutes; only in scripts/test --long")
+    config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")  # a thread's assert counts, too
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    """A test file without a test is a mistake that nobody would see."""
+    report = (yield).get_result()
+    if isinstance(collector, pytest.Module) and report.passed and not report.result:
+        report.outcome, report.longrepr = "failed", f"{collector.nodeid} holds no test"
 
 
 def pytest_collection_modifyitems(config, items):

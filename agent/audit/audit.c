@@ -88,6 +88,8 @@ static enum mk_err adopt(struct mk_audit *a, struct mk_why *why)
 	enum mk_err e = mk_heal_adopt(a, why);
 	for (int waited = 0; e == MK_CONFLICT && waited < HANDOVER_MS; waited += HANDOVER_PAUSE_MS) {
 		nanosleep(&pause, NULL);
+		if (why)
+			memset(why, 0, sizeof *why);
 		e = mk_heal_adopt(a, why);
 	}
 	return e;

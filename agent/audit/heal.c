@@ -2,7 +2,8 @@
  *
  * Notices what is wrong with the log and puts it right: the file gone, written by
  * others, cut, not syncable, the disk full. While it is wrong nothing is written, and
- * each record asked for is refused at once; trying again is the tick's, from every 250 ms to every second.
+ * each record asked for is refused at once; trying again is the tick's, from every 250 ms
+ * to every second, or every minute where a sync failed.
  */
 #include "agent/audit/state.h"
 
@@ -16,6 +17,7 @@
 
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 1000
+#define BACKOFF_SYNC_MAX_MS 60000 /* each new try after a failed sync leaves a segment behind */
 #define FREE_MIN 65536u /* kept for the record that says so, and the closing one */
 
 static const struct {
@@ -55,15 +57,22 @@ static void renew_torn(struct mk_audit *a)
 	memcpy(a->begin.torn_hash, tail.torn_hash, MK_CHAIN_MAC);
 }
 
+static int64_t backoff_max(const struct mk_audit *a)
+{
+	return a->begin.meant && strcmp(a->begin.ended, "sync") == 0 ? BACKOFF_SYNC_MAX_MS : BACKOFF_MAX_MS;
+}
+
 enum mk_err mk_heal_fail(struct mk_audit *a, int error)
 {
 	if (a->fault[0] == '\0') {
 		a->backoff_ms = BACKOFF_MIN_MS;
 		a->resumed_due = true;
 		a->refused_now = 0;
-	} else if (a->backoff_ms < BACKOFF_MAX_MS) {
+	} else {
 		a->backoff_ms *= 2;
 	}
+	if (a->backoff_ms > backoff_max(a))
+		a->backoff_ms = backoff_max(a);
 	a->fault = fault_word(error);
 	a->retry_ms = mk_boot_ms() + a->backoff_ms;
 	if (a->segment.torn)
@@ -143,8 +152,36 @@ static enum mk_err look_at_place(struct mk_audit *a)
 {
 	const enum mk_segment_place place = mk_segment_place(&a->segment);
 	a->replaced = place == MK_PLACE_REPLACED;
+	if (place == MK_PLACE_HERE)
+		return MK_OK;
 	errno = ENOENT;
-	return place == MK_PLACE_HERE ? MK_OK : MK_AUDIT;
+	return MK_AUDIT;
+}
+
+/* Is the file as it was left, and synced as far as is known? Else a new segment is meant now. */
+static bool as_left(struct mk_audit *a)
+{
+	static const struct {
+		const char *ended, *alarm;
+	} wrong[] = {
+		[MK_SEGMENT_GONE] = { "gone", "audit_gone" },
+		[MK_SEGMENT_FOREIGN] = { "foreign", "audit_foreign" },
+		[MK_SEGMENT_CUT] = { "cut", "audit_cut" },
+	};
+	const enum mk_segment_state state = mk_segment_state(&a->segment);
+	if (state != MK_SEGMENT_OK)
+		mk_heal_renew(a, wrong[state].ended, wrong[state].alarm);
+	else if (a->sync && mk_sync_error(a->sync) != 0)
+		mk_heal_renew(a, "sync", "audit_sync");
+	else
+		return true;
+	return false;
+}
+
+/* Does the next record go behind those that stand in the file? Else it goes into a new one. */
+static bool goes_on(const struct mk_audit *a)
+{
+	return a->segment.fd >= 0 && !(a->begin.meant && a->begin.aside);
 }
 
 static enum mk_err settle(struct mk_audit *a)
@@ -157,7 +194,8 @@ static enum mk_err settle(struct mk_audit *a)
 	}
 	if (!a->adopted)
 		MK_TRY(mk_heal_adopt(a, NULL));
-	if (a->begin.meant)
+	const bool changed = goes_on(a) && !as_left(a); /* much may happen to a file in a fault */
+	if (changed || a->begin.meant)
 		MK_TRY(mk_part_begin(a));
 	if (a->alarm_due)
 		MK_TRY(put_alarm(a, a->alarm_due, 0));
@@ -177,31 +215,17 @@ mk_must mk_heal_settle(struct mk_audit *a)
 	return MK_OK;
 }
 
-static enum mk_err renew_now(struct mk_audit *a, const char *ended, const char *alarm)
-{
-	mk_heal_renew(a, ended, alarm);
-	return mk_heal_settle(a);
-}
-
 static enum mk_err ready(struct mk_audit *a)
 {
-	static const struct {
-		const char *ended, *alarm;
-	} wrong[] = {
-		[MK_SEGMENT_GONE] = { "gone", "audit_gone" },
-		[MK_SEGMENT_FOREIGN] = { "foreign", "audit_foreign" },
-		[MK_SEGMENT_CUT] = { "cut", "audit_cut" },
-	};
 	if (a->fault[0] != '\0')
 		return MK_AUDIT;
-	if (a->sync && mk_sync_error(a->sync) != 0)
-		return renew_now(a, "sync", "audit_sync");
-	const enum mk_segment_state state = mk_segment_state(&a->segment);
-	if (state != MK_SEGMENT_OK)
-		return renew_now(a, wrong[state].ended, wrong[state].alarm);
-	if (a->segment.size + 2 * MK_RECORD_MAX > a->max_size && mk_part_rotate(a) != MK_OK)
+	if (!as_left(a))
+		return mk_heal_settle(a);
+	if (a->segment.size + 2 * MK_RECORD_MAX <= a->max_size)
+		return MK_OK;
+	if (mk_part_rotate(a) != MK_OK)
 		return mk_heal_fail(a, errno);
-	return MK_OK;
+	return a->alarm_due ? mk_heal_settle(a) : MK_OK;
 }
 
 mk_must mk_heal_ready(struct mk_audit *a)
@@ -222,7 +246,8 @@ void mk_heal_look(struct mk_audit *a)
 	}
 	look_at_space(a);
 	if (a->free_bytes < FREE_MIN) {
-		mk_ignore(put_alarm(a, "audit_full", 0), "there is a fault either way");
+		if (as_left(a))
+			mk_ignore(put_alarm(a, "audit_full", 0), "there is a fault either way");
 		mk_ignore(mk_heal_fail(a, ENOSPC), "it is in the status");
 		return;
 	}

@@ -237,15 +237,25 @@ static void end_open(struct mk_verify *v)
 			       (v->conf.now_ms - last) / 1000);
 }
 
-void mk_judge_end(struct mk_verify *v)
+static void end_first(struct mk_verify *v)
 {
 	const struct mk_place none = { "", 0 };
+	if (!v->any || v->r.first_seq <= 1)
+		return;
+	const bool pruned = v->pruned_last + 1 >= v->r.first_seq;
+	if (v->conf.whole && !pruned)
+		mk_verify_fault(v, none, v->r.first_seq, MK_FAULT_CUT,
+				"the records before it are missing, and no record says that `keep` removed them");
+	else
+		mk_verify_note(v, none, v->r.first_seq, "begins at record %" PRIu64 "; the older ones %s", v->r.first_seq,
+			       pruned ? "were removed by `keep`, as recorded" : "were not named");
+}
+
+void mk_judge_end(struct mk_verify *v)
+{
 	if (v->torn.n > 0)
 		mk_verify_fault(v, v->torn.place, 0, MK_FAULT_CUT, "the file ends within a record");
-	if (v->any && v->r.first_seq > 1)
-		mk_verify_note(v, none, v->r.first_seq, "begins at record %" PRIu64 "; the older ones %s", v->r.first_seq,
-			       v->pruned_last + 1 >= v->r.first_seq ? "were removed by `keep`, as recorded"
-								    : "were not named");
+	end_first(v);
 	end_expected(v);
 	end_open(v);
 	if (v->any)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The scanner. One reader over the bytes with a sticky fault; no allocation, no
- * recursion (records do not nest), linear.
+ * recursion (records do not nest), linear. What passes may be shown on a terminal that
+ * reads UTF-8: no control characters, as the writer escapes them all.
  */
 #include "agent/audit/line.h"
+
+#include "agent/base/utf8.h"
 
 #include <string.h>
 
@@ -85,6 +88,14 @@ static void escape(struct scan *s)
 			s->bad = true;
 }
 
+/* One character beyond ASCII; U+0080 to U+009F are controls, too. */
+static void beyond_ascii(struct scan *s)
+{
+	const size_t n = mk_utf8_len(mk_span(s->p, (size_t)(s->end - s->p)));
+	s->bad |= n == 0 || (s->p[0] == 0xc2 && s->p[1] < 0xa0);
+	s->p += n;
+}
+
 /* A string's bytes between its quotes, still escaped. */
 static struct mk_span text(struct scan *s)
 {
@@ -95,6 +106,8 @@ static struct mk_span text(struct scan *s)
 			escape(s);
 		else if (*s->p < 0x20 || *s->p == 0x7f)
 			s->bad = true;
+		else if (*s->p > 0x7f)
+			beyond_ascii(s);
 		else
 			s->p++;
 	}

@@ -134,8 +134,9 @@ static enum mk_err settle_segment(struct mk_audit *a)
 
 static enum mk_err make_room(struct mk_audit *a)
 {
-	if (a->segment.fd >= 0 && strcmp(a->begin.ended, "sync") != 0)
-		mk_ignore(mk_segment_sync(&a->segment), "what can still be saved of the old one; the new one goes on in any case");
+	const bool may_sync = a->segment.fd >= 0 && strcmp(a->begin.ended, "sync") != 0;
+	if (may_sync && mk_segment_sync(&a->segment) != MK_OK && !a->alarm_due)
+		a->alarm_due = "audit_sync"; /* the new one goes on in any case, and says so */
 	MK_TRY(mk_segment_set_aside(&a->segment, a->head.seq + 1));
 	return mk_segment_fresh(&a->segment);
 }

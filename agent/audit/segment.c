@@ -183,7 +183,7 @@ mk_must mk_segment_fresh(struct mk_segment *s)
 
 void mk_segment_drop(struct mk_segment *s)
 {
-	if (s->fd < 0 || s->first != 0)
+	if (s->fd < 0 || s->size != 0) /* not by `first`: a first line that is damaged may have records behind it */
 		return;
 	if (mk_segment_at_path(s) && unlinkat(s->dir, s->name, 0) != 0)
 		return; /* it stays, empty or torn, and is set aside next time */

@@ -76,6 +76,8 @@ mk_must mk_tail_read(int fd, uint64_t size, struct mk_tail *ret)
 	const size_t whole = whole_lines(p, n);
 	if (whole == 0 && size > n)
 		ret->damaged = true;
+	if (n - whole >= MK_RECORD_MAX)
+		ret->damaged = true;
 	if (n > whole)
 		note_torn(ret, p + whole, n - whole);
 	find_last(ret, p, whole);

@@ -45,6 +45,7 @@ struct mk_finding {
 struct mk_verify_conf {
 	const uint8_t *auditor_key;  /* X25519 secret key, 32 bytes, borrowed; NULL: form and order only */
 	struct mk_word environment;  /* "": that of the first record */
+	bool whole;                  /* these are all segments there are: older records must have been removed on record */
 	bool expects;                /* a head known from elsewhere must be in the log */
 	uint64_t expect_seq;
 	uint8_t expect_mac[MK_CHAIN_MAC];

@@ -3,7 +3,7 @@
  * The event loop: level-triggered epoll, timers (timers.h), signals by signalfd. A source
  * that is deleted stays allocated until the end of its round, since an event for it may
  * wait in the same batch; it is then passed over. The only file that touches the
- * disposition of signals: SIGPIPE is ignored, writers look at EPIPE.
+ * disposition of signals: SIGPIPE and SIGXFSZ are ignored, writers look at EPIPE and EFBIG.
  */
 #include "agent/base/loop.h"
 
@@ -49,7 +49,7 @@ mk_must mk_loop_new(struct mk_loop **ret)
 		return MK_NO_MEMORY;
 	l->signal_fd = -1;
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (l->epoll_fd < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0) {
+	if (l->epoll_fd < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0 || sigaction(SIGXFSZ, &ignore, NULL) < 0) {
 		mk_loop_free(l);
 		return MK_SYSTEM;
 	}

@@ -3,7 +3,7 @@
  * One epoll loop per process: descriptors, timers, signals (signalfd). Handlers run to
  * their end, never block, and may add or remove any source, also themselves. The loop
  * owns no descriptor but its own. Signals stay blocked for a child that is forked: unblock
- * them before exec. SIGPIPE is ignored from mk_loop_new on.
+ * them before exec. SIGPIPE and SIGXFSZ (a file limit) are ignored from mk_loop_new on.
  */
 #ifndef MK_LOOP_H
 #define MK_LOOP_H

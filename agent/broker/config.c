@@ -191,6 +191,7 @@ static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 		memcpy(r->type, p->stores[i].type, sizeof r->type);
 	}
 	b->n_replicas = p->n_stores;
+	b->other_stores = true;
 	mk_fetch_again(b);
 }
 

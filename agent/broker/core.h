@@ -52,6 +52,7 @@ struct mk_broker {
 	uint32_t generation; /* 0: none yet */
 	struct mk_word environment;
 	bool in_pod, swapped; /* swapped: since the last fetcher came */
+	bool other_stores;    /* so that the fetcher of now knows others: it is asked no more, the next one comes */
 	uint32_t exceptions;
 	struct mk_policy *policy;
 	struct mk_conf_refresh refresh;

@@ -21,7 +21,7 @@ static void ask(struct mk_broker *b, struct mk_flight *f)
 	uint8_t buf[QUESTION_MAX];
 	struct mk_wr w = mk_wr_of(buf, sizeof buf);
 	size_t n = 0;
-	if (!b->fetcher) {
+	if (!b->fetcher || b->other_stores) {
 		f->sent = false;
 		return;
 	}
@@ -49,14 +49,15 @@ static void ask_backend(struct mk_broker *b, struct mk_flight *f, uint8_t backen
 	ask(b, f);
 }
 
-static mk_must flight_for(struct mk_broker *b, const struct mk_flight_key *key, struct mk_flight **ret)
+static mk_must flight_for(struct mk_broker *b, const struct mk_flight_key *key, uid_t uid, struct mk_flight **ret)
 {
 	*ret = mk_flight_find(b->flights, key);
 	if (*ret)
 		return MK_OK;
 	if (b->n_replicas == 0)
 		return MK_NOT_READY;
-	MK_TRY(mk_flight_begin(b->flights, key, mk_boot_ms(), ret));
+	MK_TRY(mk_flight_begin(b->flights, key, uid, ret));
+	(*ret)->deadline_ms = mk_boot_ms() + MK_FLIGHT_MS;
 	ask_backend(b, *ret, 0);
 	return MK_OK;
 }
@@ -64,14 +65,14 @@ static mk_must flight_for(struct mk_broker *b, const struct mk_flight_key *key, 
 mk_must mk_fetch_wait(struct mk_broker *b, const struct mk_flight_key *key, struct mk_waiter *w)
 {
 	struct mk_flight *f = NULL;
-	MK_TRY(flight_for(b, key, &f));
+	MK_TRY(flight_for(b, key, w->uid, &f));
 	return mk_flight_join(b->flights, f, w, b->limits.waiters_per_uid);
 }
 
-void mk_fetch_start(struct mk_broker *b, const struct mk_flight_key *key)
+void mk_fetch_start(struct mk_broker *b, const struct mk_flight_key *key, uid_t uid)
 {
 	struct mk_flight *f = NULL;
-	mk_ignore(flight_for(b, key, &f), "nobody waits; it is tried again when somebody asks");
+	mk_ignore(flight_for(b, key, uid, &f), "nobody waits; it is tried again when somebody asks");
 }
 
 void mk_fetch_changed(struct mk_broker *b, size_t backend)
@@ -233,6 +234,8 @@ static mk_must on_listed(struct mk_broker *b, struct mk_span body)
 		e = mk_names_add(&f->names, m.items, m.n);
 	if (e == MK_BAD_REQUEST)
 		return e;
+	if (e == MK_TOO_LARGE)
+		mk_log(MK_WARN, "listing_too_long", MK_KV_S("backend", b->replicas[f->backend].name.s), MK_KV_N("most", MK_NAMES_MAX));
 	if (e == MK_OK && m.more) {
 		f->deadline_ms = mk_boot_ms() + MK_FLIGHT_MS; /* it moves on */
 		ask(b, f);
@@ -296,7 +299,7 @@ mk_must mk_fetch_peer(struct mk_broker *b, int fd)
 	owned = -1;
 	if (b->swapped) /* it may have been configured anew */
 		mk_fetch_changed_all(b);
-	b->swapped = false;
+	b->swapped = b->other_stores = false;
 	ask_unsent(b);
 	mk_health_check(b);
 	return MK_OK;
@@ -321,6 +324,6 @@ void mk_fetch_tick(struct mk_broker *b)
 	ask_unsent(b);
 	if (b->fetcher && mk_fetch_failing(b) && now - b->probed_ms >= PROBE_MS) {
 		b->probed_ms = now; /* so that the instance heals also while nobody asks */
-		mk_fetch_start(b, &the_list);
+		mk_fetch_start(b, &the_list, b->nobody.own_uid);
 	}
 }

@@ -9,10 +9,10 @@
 
 #include "agent/broker/core.h"
 
-/* Joins a flight for this key, or begins one. OK: w waits. RATE_LIMITED, NOT_READY. */
+/* Joins a flight for this key, or begins one for w->uid. OK: w waits. RATE_LIMITED, NOT_READY. */
 mk_must mk_fetch_wait(struct mk_broker *b, const struct mk_flight_key *key, struct mk_waiter *w);
 /* The same without anybody waiting; where there is one already, nothing. */
-void mk_fetch_start(struct mk_broker *b, const struct mk_flight_key *key);
+void mk_fetch_start(struct mk_broker *b, const struct mk_flight_key *key, uid_t uid);
 
 /* What the store holds may have changed: what was fetched until now is to be fetched again. */
 void mk_fetch_changed(struct mk_broker *b, size_t backend);

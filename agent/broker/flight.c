@@ -51,9 +51,14 @@ struct mk_flight *mk_flight_find(struct mk_flights *fs, const struct mk_flight_k
 	return NULL;
 }
 
-mk_must mk_flight_begin(struct mk_flights *fs, const struct mk_flight_key *key, int64_t boot_ms, struct mk_flight **ret)
+mk_must mk_flight_begin(struct mk_flights *fs, const struct mk_flight_key *key, uid_t uid, struct mk_flight **ret)
 {
-	size_t i = 0;
+	size_t at = 0, i = 0;
+	unsigned of_uid = 0;
+	for (const struct mk_flight *f; (f = mk_flight_each(fs, &at));)
+		of_uid += f->uid == uid;
+	if (of_uid >= MK_FLIGHTS_PER_UID)
+		return MK_RATE_LIMITED;
 	while (i < fs->high && fs->slot[i].used)
 		i++;
 	if (i == MK_FLIGHTS_MAX)
@@ -61,8 +66,7 @@ mk_must mk_flight_begin(struct mk_flights *fs, const struct mk_flight_key *key, 
 	if (i == fs->high)
 		fs->high++;
 	struct mk_flight *f = &fs->slot[i];
-	*f = (struct mk_flight){ .key = *key, .used = true, .joinable = true, .gen = f->gen + 1,
-				 .deadline_ms = boot_ms + MK_FLIGHT_MS };
+	*f = (struct mk_flight){ .key = *key, .uid = uid, .used = true, .joinable = true, .gen = f->gen + 1 };
 	*ret = f;
 	return MK_OK;
 }

@@ -11,7 +11,8 @@
 #include "agent/broker/directory.h"
 #include "agent/broker/gate.h"
 
-#define MK_FLIGHTS_MAX 1024u
+#define MK_FLIGHTS_MAX     1024u
+#define MK_FLIGHTS_PER_UID 256u /* begun for one uid, also those that nobody waits for any more */
 #define MK_FLIGHT_MS   INT64_C(10000) /* from the question to TIMEOUT, whatever happens between */
 
 enum mk_flight_kind { MK_FLIGHT_GET = 1, MK_FLIGHT_LIST };
@@ -24,6 +25,7 @@ struct mk_flight_key {
 
 struct mk_flight {
 	struct mk_flight_key key;
+	uid_t uid;            /* that it was begun for */
 	bool used;
 	bool joinable;        /* what it will bring is new enough for who asks now */
 	bool sent;            /* the fetcher of now has the question */
@@ -42,8 +44,8 @@ struct mk_flights *mk_flights_free(struct mk_flights *fs); /* waiters are let go
 size_t mk_flights_waiting(const struct mk_flights *fs);
 
 struct mk_flight *mk_flight_find(struct mk_flights *fs, const struct mk_flight_key *key); /* a joinable one, or NULL */
-/* NOT_READY when all slots are in use. The first backend is 0, nothing is sent yet. */
-mk_must mk_flight_begin(struct mk_flights *fs, const struct mk_flight_key *key, int64_t boot_ms, struct mk_flight **ret);
+/* NOT_READY when all slots are in use, RATE_LIMITED beyond MK_FLIGHTS_PER_UID. The first backend is 0, nothing is sent yet. */
+mk_must mk_flight_begin(struct mk_flights *fs, const struct mk_flight_key *key, uid_t uid, struct mk_flight **ret);
 /* Next question of the same flight: answers to the one before it are nobody's from now on. */
 struct mk_ref mk_flight_ask(struct mk_flights *fs, struct mk_flight *f);
 struct mk_flight *mk_flight_of(struct mk_flights *fs, struct mk_ref question); /* NULL: nobody waits for that */

@@ -127,10 +127,14 @@ static mk_must choose(struct get *g)
 	if (v && fresh(g, v))
 		return settle(g, v, false);
 	const struct mk_flight_key key = { MK_FLIGHT_GET, g->ask->name, g->ask->previous };
-	if (!v || !good_stale(g, v) || !mk_gate_failing(b, &v->failure))
-		return mk_fetch_wait(b, &key, g->w);
-	if (mk_gate_try_again(&v->failure))
-		mk_fetch_start(b, &key);
+	const bool stale = v && good_stale(g, v);
+	if (!stale || !mk_gate_failing(b, &v->failure)) {
+		const enum mk_err e = mk_fetch_wait(b, &key, g->w);
+		if (e == MK_OK || !stale)
+			return e;
+	} else if (mk_gate_try_again(&v->failure)) {
+		mk_fetch_start(b, &key, g->w->uid);
+	}
 	return settle(g, v, true);
 }
 

@@ -7,7 +7,8 @@
 #include "agent/broker/fetch.h"
 #include "agent/broker/gate_part.h"
 
-#define LIST_MAX 1000u
+#define LIST_MAX  1000u
+#define CALL_NAMES 100u /* looking through so many names costs what another call does */
 
 static bool fresh(const struct mk_broker *b)
 {
@@ -33,10 +34,12 @@ static mk_must directory_ready(struct mk_broker *b, struct mk_waiter *w)
 			return d->held ? MK_OK : MK_BACKEND;
 		return good_stale(b) ? MK_OK : w->err;
 	}
-	if (!good_stale(b) || !mk_gate_failing(b, &d->failure))
-		return mk_fetch_wait(b, &key, w);
+	if (!good_stale(b) || !mk_gate_failing(b, &d->failure)) {
+		const enum mk_err e = mk_fetch_wait(b, &key, w);
+		return good_stale(b) ? MK_OK : e;
+	}
 	if (mk_gate_try_again(&d->failure))
-		mk_fetch_start(b, &key);
+		mk_fetch_start(b, &key, w->uid);
 	return MK_OK;
 }
 
@@ -53,13 +56,13 @@ static void describe(struct mk_broker *b, const struct mk_listed *from, struct m
 		to->state = MK_STATE_EXPIRED;
 }
 
-/* At most n of the names after `after` that the service may list; true where there are more. */
+/* At most n of the names after `after` that the service may list; true where there are more. *looked counts all it went through. */
 static bool collect(struct mk_broker *b, uint32_t service, const struct mk_name *after, size_t n,
-		    struct mk_list_item *items, size_t *ret_n)
+		    struct mk_list_item *items, size_t *ret_n, size_t *looked)
 {
 	const struct mk_names *names = &b->directory.names;
 	*ret_n = 0;
-	for (size_t i = mk_names_after(names, after); i < names->n; i++) {
+	for (size_t i = mk_names_after(names, after); i < names->n; i++, (*looked)++) {
 		const struct mk_verdict v = mk_policy_check(b->policy, service, MK_ACTION_LIST, &names->items[i].name);
 		if (v.decision != MK_ALLOW)
 			continue;
@@ -98,8 +101,9 @@ mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_n
 	MK_TRY(e);
 	if (w->waiting)
 		return MK_OK;
-	size_t found = 0;
-	const bool others = collect(b, c->service, after, n < LIST_MAX ? n : LIST_MAX, items, &found);
+	size_t found = 0, looked = 0;
+	const bool others = collect(b, c->service, after, n < LIST_MAX ? n : LIST_MAX, items, &found, &looked);
+	mk_gate_spend(b, c, (uint32_t)(looked / CALL_NAMES));
 	rec.event = "list";
 	rec.count = found;
 	rec.detail = found == 0 ? "no names" : NULL;

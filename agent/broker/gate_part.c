@@ -50,17 +50,29 @@ enum mk_err mk_gate_deny(struct mk_broker *b, struct mk_audit_rec *rec, enum mk_
 	return MK_AUDIT;
 }
 
+/* at: the rule that decided; one with a rate of its own has a bucket of its own. */
+static struct mk_rate_key bucket(const struct mk_broker *b, const struct mk_caller *c, uint32_t at)
+{
+	const struct mk_rule *rule = at == MK_NO_RULE ? NULL : mk_policy_rule(b->policy, at);
+	const bool own = rule && rule->rate_per_hour != 0;
+	return (struct mk_rate_key){
+		.service = mk_policy_service(b->policy, c->service)->name,
+		.rule = own ? at : RULE_DEFAULT,
+		.per_hour = own ? rule->rate_per_hour : MK_RATE_DEFAULT_PER_HOUR,
+	};
+}
+
 mk_must mk_gate_rate(struct mk_broker *b, const struct mk_caller *c, const struct mk_verdict *v,
 		     unsigned *retry_after_s)
 {
-	const struct mk_rule *rule = v->rule == MK_NO_RULE ? NULL : mk_policy_rule(b->policy, v->rule);
-	const bool own = rule && rule->rate_per_hour != 0;
-	const struct mk_rate_key key = {
-		.service = mk_policy_service(b->policy, c->service)->name,
-		.rule = own ? v->rule : RULE_DEFAULT,
-		.per_hour = own ? rule->rate_per_hour : MK_RATE_DEFAULT_PER_HOUR,
-	};
+	const struct mk_rate_key key = bucket(b, c, v->rule);
 	return mk_rate_take(b->rates, &key, mk_boot_ms(), retry_after_s);
+}
+
+void mk_gate_spend(struct mk_broker *b, const struct mk_caller *c, uint32_t calls)
+{
+	const struct mk_rate_key key = bucket(b, c, MK_NO_RULE);
+	mk_rate_spend(b->rates, &key, mk_boot_ms(), calls);
 }
 
 int64_t mk_gate_ttl(const struct mk_broker *b, uint16_t jitter)

@@ -20,6 +20,9 @@ enum mk_err mk_gate_deny(struct mk_broker *b, struct mk_audit_rec *rec, enum mk_
 mk_must mk_gate_rate(struct mk_broker *b, const struct mk_caller *c, const struct mk_verdict *v,
 		     unsigned *retry_after_s);
 
+/* So many calls more for one that turned out dear, from the bucket of calls without a rate of their own. */
+void mk_gate_spend(struct mk_broker *b, const struct mk_caller *c, uint32_t calls);
+
 /* How long what was fetched counts as fresh; jitter (of 65,535) makes it shorter. */
 int64_t mk_gate_ttl(const struct mk_broker *b, uint16_t jitter);
 /* Did a store change since, or go away? */

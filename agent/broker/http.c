@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#define WAKE_MOST       4  /* a round: so many answers take locked memory at the same time */
 #define FD_OTHERS_LEAST 16 /* what the broker has open before its first caller, until more is seen */
 
 static void free_left(struct mk_http *h)
@@ -48,6 +49,14 @@ static void on_sweep(void *arg)
 		mk_timer_set(h->sweep, MK_SWEEP_MS);
 }
 
+static void on_wake(void *arg)
+{
+	struct mk_http *h = arg;
+	mk_conn_resume_woken(h, WAKE_MOST);
+	if (h->woken)
+		mk_timer_set(h->wake, 0);
+}
+
 mk_must mk_http_new(struct mk_broker *b, struct mk_http **ret)
 {
 	struct rlimit l;
@@ -57,9 +66,11 @@ mk_must mk_http_new(struct mk_broker *b, struct mk_http **ret)
 	h->broker = b;
 	h->fd_limit = getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < INT32_MAX ? (uint32_t)l.rlim_cur : INT32_MAX;
 	h->fd_others = FD_OTHERS_LEAST;
-	const enum mk_err e = mk_timer_new(mk_broker_loop(b), on_sweep, h, &h->sweep);
+	enum mk_err e = mk_timer_new(mk_broker_loop(b), on_sweep, h, &h->sweep);
+	if (e == MK_OK)
+		e = mk_timer_new(mk_broker_loop(b), on_wake, h, &h->wake);
 	if (e != MK_OK) {
-		free(h);
+		mk_http_free(h);
 		return e;
 	}
 	*ret = h;
@@ -76,6 +87,7 @@ struct mk_http *mk_http_free(struct mk_http *h)
 		mk_server_free(s);
 	}
 	mk_timer_free(h->sweep);
+	mk_timer_free(h->wake);
 	free(h);
 	return NULL;
 }

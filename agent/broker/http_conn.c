@@ -49,7 +49,7 @@ enum MHD_Result mk_conn_admit(void *cls, const struct sockaddr *addr, socklen_t 
 	(void)addr;
 	(void)n;
 	s->tried++;
-	if (mk_limits_room(s->http))
+	if (mk_limits_room(s))
 		return MHD_YES;
 	struct mk_caller nobody = { .evidence = { .socket = s->name }, .service = MK_NO_SERVICE };
 	mk_gate_refused(s->http->broker, &nobody, mk_hint_err(MK_HINT_FULL));
@@ -173,11 +173,33 @@ void mk_conn_resume(struct mk_conn *c)
 	mk_timer_set(c->server->timer, 0); /* without a thread of its own libmicrohttpd wakes nobody */
 }
 
+void mk_conn_wake(struct mk_conn *c)
+{
+	struct mk_http *h = c->http;
+	c->woken = true;
+	c->woken_next = NULL;
+	*(h->woken ? &h->woken_last->woken_next : &h->woken) = c;
+	h->woken_last = c;
+	if (!mk_timer_armed(h->wake))
+		mk_timer_set(h->wake, 0);
+}
+
+void mk_conn_resume_woken(struct mk_http *h, unsigned most)
+{
+	for (; h->woken && most > 0; most--) {
+		struct mk_conn *c = h->woken;
+		h->woken = c->woken_next;
+		c->woken = false;
+		mk_conn_resume(c);
+	}
+}
+
 void mk_conn_abandon(struct mk_conn *c)
 {
 	if (c->at == MK_AT_WAIT) {
 		forget_request(c);
-		mk_conn_resume(c); /* the handler sees that it is gone */
+		if (!c->woken)
+			mk_conn_resume(c); /* the handler sees that it is gone */
 	}
 	mk_conn_end(c);
 }

@@ -16,8 +16,12 @@
 
 #include <microhttpd.h>
 
+#define MK_POOL_BYTES      8192u /* of one connection: a request's head and what libmicrohttpd notes of it, then its answer's head */
+#define MK_ANSWER_HEAD     1024u /* of them kept for the answer: no room for it must not be found out after a grant */
+#define MK_FIELD_BYTES     64u   /* what libmicrohttpd notes of one header */
 #define MK_SWEEP_MS        250   /* how exact the time limits are */
 #define MK_FD_RESERVE      8     /* descriptors that connections leave to the rest of the broker */
+#define MK_FD_ADMIN        8     /* and those that services leave to administrators */
 #define MK_UNREAD_PER_UID  32u   /* answers handed to libmicrohttpd that a uid has not read … */
 #define MK_UNREAD_LARGE    4u    /* … of which one in a large slot of locked memory counts as so many */
 
@@ -40,10 +44,12 @@ struct mk_http {
 	struct mk_server *servers;
 	struct mk_conn *conns;
 	uint32_t open;            /* all connections, also those being closed */
-	uint32_t counted;         /* those that count against the limit */
+	uint32_t counted;         /* those of services that count against the limit */
 	uint32_t fd_limit, fd_others; /* RLIMIT_NOFILE; descriptors that are not connections, as far as seen */
 	struct mk_uids uids;
 	struct mk_timer *sweep;
+	struct mk_conn *woken, *woken_last; /* suspended still: first come, first resumed */
+	struct mk_timer *wake;
 	bool draining;
 };
 
@@ -77,6 +83,8 @@ struct mk_conn {
 	bool large;                 /* its answer takes a large slot */
 	uint8_t unread;             /* what its answer counts as among the unread; 0: none yet */
 	bool waited;
+	bool woken;                 /* among http->woken */
+	struct mk_conn *woken_next;
 	struct mk_waiter waiter;
 	struct mk_reload reload;
 	bool reloading;
@@ -94,12 +102,15 @@ void mk_conn_end(struct mk_conn *c);                       /* shutdown(2): libmi
 /* In a handler, when the gate says to wait or a reload is under way. */
 enum MHD_Result mk_conn_suspend(struct mk_conn *c);
 void mk_conn_resume(struct mk_conn *c);
+/* Resumes it when its turn comes: libmicrohttpd takes all answers of those that are resumed together before it sends the first. */
+void mk_conn_wake(struct mk_conn *c);
+void mk_conn_resume_woken(struct mk_http *h, unsigned most);
 /* Stops waiting and closes; what it waited for is cancelled. */
 void mk_conn_abandon(struct mk_conn *c);
 bool mk_conn_busy(const struct mk_conn *c);
 
 /* http_limits.c */
-bool mk_limits_room(const struct mk_http *h);              /* is there a descriptor for one more? */
+bool mk_limits_room(const struct mk_server *s);            /* is there a descriptor for one more? */
 enum mk_hint mk_limits_enter(struct mk_conn *c);           /* counts it; a hint where it is one too many */
 void mk_limits_leave(struct mk_conn *c);
 void mk_limits_sweep(struct mk_http *h);

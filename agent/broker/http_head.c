@@ -87,6 +87,7 @@ static enum mk_hint take(struct mk_head *h, struct mk_span key, struct mk_span v
 void mk_head_take(struct mk_head *h, struct mk_span key, struct mk_span value)
 {
 	const enum mk_hint bad = take(h, key, value);
+	h->fields++;
 	if (h->bad == MK_HINT_NONE)
 		h->bad = bad;
 }

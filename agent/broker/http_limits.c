@@ -25,9 +25,10 @@ static void learn_others(struct mk_http *h, int fd)
 		h->fd_others = below - h->open;
 }
 
-bool mk_limits_room(const struct mk_http *h)
+bool mk_limits_room(const struct mk_server *s)
 {
-	return h->open + h->fd_others + MK_FD_RESERVE < h->fd_limit;
+	const struct mk_http *h = s->http;
+	return h->open + h->fd_others + MK_FD_RESERVE + (s->admin ? 0 : MK_FD_ADMIN) < h->fd_limit;
 }
 
 enum mk_hint mk_limits_enter(struct mk_conn *c)
@@ -36,7 +37,7 @@ enum mk_hint mk_limits_enter(struct mk_conn *c)
 	const struct mk_conf_limits *limits = mk_broker_limits(h->broker);
 	const struct mk_evidence *e = &c->caller.evidence;
 	learn_others(h, c->fd);
-	if (h->counted >= limits->connections)
+	if (!c->server->admin && h->counted >= limits->connections) /* services cannot shut the security team out */
 		return MK_HINT_FULL;
 	struct mk_uid *u = mk_uids_enter(&h->uids, e->uid, e->known);
 	if (!u)
@@ -46,7 +47,7 @@ enum mk_hint mk_limits_enter(struct mk_conn *c)
 		return MK_HINT_CONNECTIONS;
 	}
 	c->uid = u;
-	h->counted++;
+	h->counted += !c->server->admin;
 	return MK_HINT_NONE;
 }
 
@@ -56,7 +57,7 @@ void mk_limits_leave(struct mk_conn *c)
 		return;
 	mk_uids_leave(&c->http->uids, c->uid);
 	c->uid = NULL;
-	c->http->counted--;
+	c->http->counted -= !c->server->admin;
 }
 
 /* Nothing was written on this connection yet, so these bytes are an answer of their own. */

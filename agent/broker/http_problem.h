@@ -33,6 +33,7 @@
 	X(EXPECT, BAD_REQUEST, 1, "Expect is not taken")                                                                \
 	X(BODY, BAD_REQUEST, 1, "this call takes no body")                                                              \
 	X(BODY_SIZE, TOO_LARGE, 1, "a body may have 8192 bytes at most")                                                \
+	X(HEAD_SIZE, TOO_LARGE, 1, "request line and headers may have 7168 bytes at most, where each header counts as 64 more") \
 	X(PATH, NOT_FOUND, 0, "there is no such resource on this socket")                                               \
 	X(METHOD, METHOD, 0, "this resource does not take that method; Allow names those it takes")                     \
 	X(DENIED, DENIED, 0, "the policy does not allow this to you; GET /v1/whoami says what it does allow")           \
@@ -40,7 +41,7 @@
 	X(REVOKED, REVOKED, 0, "the token is revoked")                                                                  \
 	X(EXPIRED, EXPIRED, 0, "the token has expired and the store has no newer one")                                  \
 	X(DISABLED, DISABLED, 0, "the token is disabled in its store")                                                  \
-	X(RATE, RATE_LIMITED, 0, "your rate is used up; try again after Retry-After seconds")                           \
+	X(RATE, RATE_LIMITED, 0, "your rate is used up, or too many of your requests wait for the store; try again after Retry-After seconds") \
 	X(CONNECTIONS, RATE_LIMITED, 1, "you have too many connections open; keep few and use them again")              \
 	X(UNREAD, RATE_LIMITED, 1, "too many answers to you wait to be read; read them first")                          \
 	X(FULL, NOT_READY, 1, "all connections are taken; try again")                                                   \

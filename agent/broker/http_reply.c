@@ -77,14 +77,18 @@ static enum MHD_Result problem(struct mk_conn *c, enum mk_hint h, const struct m
 
 enum MHD_Result mk_reply_refused(struct mk_conn *c, enum mk_hint h, const char *allow)
 {
-	const struct mk_header headers[] = { { allow ? "Allow" : NULL, allow }, { NULL, NULL } };
-	mk_gate_refused(c->http->broker, &c->caller, mk_hint_err(h));
+	const enum mk_err e = mk_hint_err(h);
+	const struct mk_header headers[] = { { allow ? "Allow" : e == MK_RATE_LIMITED ? "Retry-After" : NULL, allow ? allow : "1" },
+					     { NULL, NULL } };
+	mk_gate_refused(c->http->broker, &c->caller, e);
 	return problem(c, h, headers);
 }
 
 enum MHD_Result mk_reply_err(struct mk_conn *c, enum mk_err e, unsigned retry_after_s)
 {
 	char seconds[16];
+	if (e == MK_RATE_LIMITED && retry_after_s == 0)
+		retry_after_s = 1; /* not a rate, but too many that wait: soon */
 	snprintf(seconds, sizeof seconds, "%u", retry_after_s);
 	const struct mk_header headers[] = { { retry_after_s ? "Retry-After" : NULL, seconds }, { NULL, NULL } };
 	return problem(c, mk_hint_of(e), headers);

@@ -34,7 +34,7 @@ void mk_uri_parse(struct mk_span raw, struct mk_uri *ret);
 /* What the headers say together. Zero it, give it each header, then look. */
 struct mk_head {
 	enum mk_hint bad;       /* the first that was wrong */
-	unsigned hosts, lengths;
+	unsigned hosts, lengths, fields;
 	uint64_t body;          /* bytes announced by Content-Length, or more than MK_REQ_BODY_MAX */
 };
 #define MK_REQ_BODY_MAX 8192

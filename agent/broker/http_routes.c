@@ -22,7 +22,7 @@ void mk_route_woken(struct mk_waiter *w)
 {
 	struct mk_conn *c = (struct mk_conn *)(void *)((char *)w - offsetof(struct mk_conn, waiter));
 	c->waited = true;
-	mk_conn_resume(c);
+	mk_conn_wake(c);
 }
 
 struct mk_span mk_route_header(struct mk_conn *c, const char *name)
@@ -41,6 +41,13 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 	return MHD_YES;
 }
 
+/* Would the answer's head find room beside this one? Then libmicrohttpd could not send what the gate gave. */
+static bool too_long(const struct mk_conn *c, const struct mk_head *head)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return !i || i->header_size + (size_t)head->fields * MK_FIELD_BYTES > MK_POOL_BYTES - MK_ANSWER_HEAD;
+}
+
 /* What is wrong with the head, whatever the resource. A body that was announced is never read. */
 static enum mk_hint check_head(struct mk_conn *c, const char *version)
 {
@@ -52,6 +59,8 @@ static enum mk_hint check_head(struct mk_conn *c, const char *version)
 		return MK_HINT_HTTP_VERSION;
 	if (head.bad != MK_HINT_NONE)
 		return head.bad;
+	if (too_long(c, &head))
+		return MK_HINT_HEAD_SIZE;
 	if (newer && head.hosts == 0)
 		return MK_HINT_HOST;
 	if (head.body > MK_REQ_BODY_MAX)

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#define POOL_BYTES ((size_t)8192) /* of one connection: its head, and the head of its answer */
 #define PAUSE_MS   100            /* after a run that a full table of descriptors made vain */
 #define LAST_RUNS  8              /* until all connections of a daemon that ends are closed */
 
@@ -47,7 +46,7 @@ static struct MHD_Daemon *start(struct mk_server *s, int fd)
 				MHD_OPTION_EXTERNAL_LOGGER, silent, NULL,
 				MHD_OPTION_LISTEN_SOCKET, fd,
 				MHD_OPTION_CONNECTION_LIMIT, s->http->fd_limit,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MK_POOL_BYTES,
 				MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 				MHD_OPTION_URI_LOG_CALLBACK, mk_conn_request, s,
 				MHD_OPTION_NOTIFY_CONNECTION, mk_conn_notify, s,
@@ -155,6 +154,7 @@ struct mk_server *mk_server_free(struct mk_server *s)
 	for (struct mk_conn *c = s->http->conns; c; c = c->next)
 		if (c->server == s)
 			mk_conn_abandon(c); /* a suspended one must not be there when the daemon stops */
+	mk_conn_resume_woken(s->http, UINT32_MAX);
 	for (unsigned i = 0; i < LAST_RUNS && s->connections > 0; i++)
 		MHD_run(s->daemon);
 	mk_loop_del(s->source);

@@ -102,3 +102,10 @@ mk_must mk_rate_take(struct mk_rates *r, const struct mk_rate_key *key, int64_t 
 		*retry_after_s = (unsigned)((wait_ms + 999) / 1000);
 	return MK_RATE_LIMITED;
 }
+
+void mk_rate_spend(struct mk_rates *r, const struct mk_rate_key *key, int64_t now_ms, uint32_t calls)
+{
+	struct bucket *b = bucket_of(r, key, now_ms);
+	refill(b, now_ms);
+	b->level -= calls * CALL;
+}

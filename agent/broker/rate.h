@@ -24,4 +24,7 @@ struct mk_rates *mk_rates_free(struct mk_rates *r);
 /* Takes one call. RATE_LIMITED: *retry_after_s is when the next will pass, 1 at least. */
 mk_must mk_rate_take(struct mk_rates *r, const struct mk_rate_key *key, int64_t now_ms, unsigned *retry_after_s);
 
+/* Takes calls that were made already: the level may go below nothing, and the next one waits for it. */
+void mk_rate_spend(struct mk_rates *r, const struct mk_rate_key *key, int64_t now_ms, uint32_t calls);
+
 #endif

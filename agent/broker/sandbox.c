@@ -13,9 +13,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77
-#endif
 /* calls that only older machines have */
 #ifndef SYS_epoll_wait
 #define SYS_epoll_wait (-1)
@@ -29,14 +26,14 @@
 
 static const struct mk_call_rule allow[] = {
 	/* memory */
-	ANY(brk), ANY(mmap), ANY(munmap), ANY(mremap), ANY(mprotect), ANY(madvise), ANY(futex),
+	ANY(mmap), ANY(mremap), ANY(mprotect), ANY(futex),
 	/* the loop, and those of the HTTP library in it */
 	ANY(epoll_wait), ANY(epoll_pwait), ANY(epoll_ctl), ANY(epoll_create1),
 	ANY(clock_gettime), ANY(clock_nanosleep), ANY(getrandom),
 	/* links and clients: accepted or handed over, never made */
 	ANY(accept4), ANY(read), ANY(write), ANY(recvfrom), ANY(recvmsg), ANY(sendto), ANY(sendmsg), ANY(shutdown), ANY(close),
 	/* who they are; and of a listener that a reload adds, what it is */
-	ARG(getsockopt, 2, SO_PEERCRED), ARG(getsockopt, 2, SO_PEERGROUPS), ARG(getsockopt, 2, SO_PEERPIDFD),
+	ARG(getsockopt, 2, SO_PEERCRED), ARG(getsockopt, 2, SO_PEERGROUPS),
 	ARG(getsockopt, 2, SO_DOMAIN), ANY(getsockname), ARG(fcntl, 1, F_GETFL), ARG(fcntl, 1, F_SETFL),
 	/* the audit log; Landlock says where */
 	ANY(openat), ANY(newfstatat), ANY(fstat), ANY(fstatfs), ANY(pread64), ANY(ftruncate), ANY(fdatasync), ANY(fsync),

@@ -4,6 +4,7 @@
  * so that a change made before a request is seen by it, and by the loop, so that the
  * queue never fills. An event is compared with every watch: descriptors may share a queue.
  */
+#include "agent/base/log.h"
 #include "agent/broker/core.h"
 #include "agent/broker/fetch.h"
 #include "mk/own.h"
@@ -21,6 +22,9 @@
 
 static void changed(struct mk_broker *b, const struct inotify_event *e, const char *name)
 {
+	if (e->mask & (IN_IGNORED | IN_MOVE_SELF))
+		mk_log(MK_WARN, "watch_lost", MK_KV_S("remedy", "the directory of a store went away: reload once it is back; until then "
+								"changes are seen after refresh.ttl"));
 	for (size_t i = 0; i < b->n_watches; i++)
 		if ((e->mask & LOST) || strcmp(b->watches[i].file, name) == 0)
 			mk_fetch_changed(b, b->watches[i].backend);

@@ -76,16 +76,44 @@ struct named_path {
 	const char *what, *path;
 };
 
+static mk_must refuse_at(struct mk_reader *r, const config_setting_t *s, const char *key, const char *path, const char *text,
+			 const char *what, const char *remedy)
+{
+	char shown[MK_SHOWN_MAX];
+	return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, key), "%s %s %s %s: %s", key, mk_shown(path, shown), text, what,
+			 remedy);
+}
+
 /* The store's file is replaced as a whole with each write: what else lay there would be gone. */
 static mk_must store_apart(struct mk_reader *r, const config_setting_t *s, const char *file, const struct named_path *others,
 			   size_t n)
 {
-	char shown[MK_SHOWN_MAX];
 	for (size_t i = 0; i < n; i++)
 		if (others[i].path && strcmp(file, others[i].path) == 0)
-			return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "file"),
-					 "the store's file %s is also %s: give the store a file of its own",
-					 mk_shown(file, shown), others[i].what);
+			return refuse_at(r, s, "file", file, "is also", others[i].what, "give the store a file of its own");
+	return MK_OK;
+}
+
+/* Does path lie below the directory that file lies in? */
+static bool is_beside(const char *file, const char *path)
+{
+	const char *slash = strrchr(file, '/');
+	const size_t n = slash ? (size_t)(slash - file) + 1 : 0;
+	return strncmp(file, path, n) == 0;
+}
+
+/* A fetcher's lock-down leaves it whole directories (a file that is replaced is another file), and
+ * the process on the network must not read who may have what, nor who had it. */
+static mk_must fetcher_apart(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b,
+			     const struct named_path *others, size_t n)
+{
+	const struct named_path own[] = { { "file", b->file }, { "key_file", b->key_file }, { "passphrase_file", b->passphrase_file } };
+	for (size_t i = 0; i < MK_COUNT(own) * n; i++) {
+		const struct named_path *mine = &own[i / n], *other = &others[i % n];
+		if (mine->path[0] && is_beside(mine->path, other->path))
+			return refuse_at(r, s, mine->what, mine->path, "lies in a directory that holds", other->what,
+					 "put it into one of its own, as the fetcher may read all that is there");
+	}
 	return MK_OK;
 }
 
@@ -96,11 +124,10 @@ static const char *other(const struct mk_conf *c, size_t i, size_t self, const c
 
 mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, const struct mk_conf *c)
 {
+	const struct named_path fixed[] = { { "this file", c->file }, { "the policy file", c->policy_file },
+					    { "the audit log", c->audit.file } };
 	for (size_t i = 0; i < c->n_backends; i++) {
 		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
-		const struct named_path fixed[] = { { "this file", c->file },
-						    { "the policy file", c->policy_file },
-						    { "the audit log", c->audit.file } };
 		MK_TRY(store_apart(r, s, c->backends[i].file, fixed, MK_COUNT(fixed)));
 		for (size_t j = 0; j < c->n_backends; j++) {
 			const struct mk_conf_backend *b = &c->backends[j];
@@ -109,6 +136,7 @@ mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, con
 							     { "a passphrase_file", b->passphrase_file } };
 			MK_TRY(store_apart(r, s, c->backends[i].file, theirs, MK_COUNT(theirs)));
 		}
+		MK_TRY(fetcher_apart(r, s, &c->backends[i], fixed, MK_COUNT(fixed)));
 	}
 	return MK_OK;
 }

@@ -50,6 +50,12 @@ static void tidy(char *path)
 	*to = '\0';
 }
 
+/* A ".." begins here: with it, two spellings of one path could not be seen to be one. */
+static bool climbs(const char *path, const char *at)
+{
+	return (at == path || at[-1] == '/') && at[0] == '.' && at[1] == '.' && (at[2] == '/' || !at[2]);
+}
+
 static enum mk_err read_path_from(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at,
 				  const char *dir)
 {
@@ -58,7 +64,7 @@ static enum mk_err read_path_from(struct mk_reader *r, const struct mk_key *k, c
 	if (!p[0])
 		return refuse(r, k, s);
 	for (const char *c = p; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f || climbs(p, c))
 			return refuse(r, k, s);
 	if (mk_path_join(dir, p, path, sizeof path) != MK_OK)
 		return mk_keys_refuse(r, s, "\"%s\" is too long: at most %d bytes with its directory", k->name,
@@ -221,8 +227,8 @@ static enum mk_err read_address(struct mk_reader *r, const struct mk_key *k, con
 	return MK_OK;
 }
 
-const struct mk_kind mk_kind_path = { "a path in quotes, without control characters", STRING, read_path };
-const struct mk_kind mk_kind_store = { "a path in quotes, without control characters", STRING, read_store };
+const struct mk_kind mk_kind_path = { "a path in quotes, without \"..\" and control characters", STRING, read_path };
+const struct mk_kind mk_kind_store = { "a path in quotes, without \"..\" and control characters", STRING, read_store };
 const struct mk_kind mk_kind_user = { "a user's name in quotes", STRING, read_user };
 const struct mk_kind mk_kind_uid = { "a uid: a number, or digits in quotes", STRING | INT, read_uid };
 const struct mk_kind mk_kind_group = { "a group's name in quotes, or its number", STRING | INT, read_group };

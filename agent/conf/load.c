@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct input {
@@ -63,24 +64,35 @@ static mk_must read_agent(const char *path, struct mk_conf *ret, struct mk_why *
 	return MK_OK;
 }
 
-static bool has_listener(const struct mk_conf *c, const struct mk_word *name)
+static const struct mk_conf_listener *listener_of(const struct mk_conf *c, const struct mk_word *name)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
 		if (mk_word_eq(&c->listeners[i].name, name))
-			return true;
-	return false;
+			return &c->listeners[i];
+	return NULL;
+}
+
+/* In a pod, who can reach a socket is told by the volume that it lies in. */
+static mk_must check_socket(const struct mk_conf *c, const struct mk_service *s, struct mk_why *why)
+{
+	const struct mk_conf_listener *l = listener_of(c, &s->identity.socket);
+	if (!l)
+		return mk_why_at(why, MK_BAD_REQUEST, c->policy_file, s->line,
+				 "service \"%s\" comes through socket \"%s\", which is no listener: add it to listeners "
+				 "in agent.conf, or correct the name",
+				 s->name.s, s->identity.socket.s);
+	if (c->platform == MK_HOST && !s->identity.set && (l->mode & S_IWOTH))
+		return mk_why_at(why, MK_BAD_REQUEST, c->policy_file, s->line,
+				 "service \"%s\" would be everybody: its listener \"%s\" has mode %04o and its identity names "
+				 "nothing else: add user, uid or group here, or take the mode from others in agent.conf",
+				 s->name.s, l->name.s, (unsigned)l->mode);
+	return MK_OK;
 }
 
 static mk_must check_sockets(const struct mk_conf *c, struct mk_why *why)
 {
-	for (size_t i = 0; i < c->rules.n_services; i++) {
-		const struct mk_service *s = &c->rules.services[i];
-		if (!has_listener(c, &s->identity.socket))
-			return mk_why_at(why, MK_BAD_REQUEST, c->policy_file, s->line,
-					 "service \"%s\" comes through socket \"%s\", which is no listener: add it to listeners "
-					 "in agent.conf, or correct the name",
-					 s->name.s, s->identity.socket.s);
-	}
+	for (size_t i = 0; i < c->rules.n_services; i++)
+		MK_TRY(check_socket(c, &c->rules.services[i], why));
 	return MK_OK;
 }
 

@@ -28,7 +28,7 @@ static const struct mk_call_rule allowed[] = {
 	/* the log on standard error */
 	ANY(SYS_write),
 	/* memory: malloc, the arena's cold slots, Argon2id; lock-down refuses PROT_EXEC */
-	ANY(SYS_brk), ANY(SYS_mmap), ANY(SYS_munmap), ANY(SYS_mremap), ANY(SYS_mprotect), ANY(SYS_madvise),
+	ANY(SYS_mmap), ANY(SYS_mremap), ANY(SYS_mprotect),
 	/* libsodium and glibc's malloc */
 	ANY(SYS_getrandom), ANY(SYS_futex),
 };

@@ -3,8 +3,10 @@
  * GET and HEAD of /livez (200 while the process runs) and /readyz (200, or 503 with the
  * reasons as codes). All else is 404, another method 405. libmicrohttpd's epoll
  * descriptor sits in our loop; answers are bytes of our own, nothing a caller sent is
- * ever sent back.
+ * ever sent back. No connection lives longer than LIFE_MAX_MS, whatever trickles in:
+ * whoever can reach the port must not keep the probes of others out.
  */
+#include "agent/base/clock.h"
 #include "agent/base/jw.h"
 #include "agent/reporter/reporter.h"
 #include "mk/own.h"
@@ -12,18 +14,28 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #define CONNECTIONS_MAX  64
 #define CONNECTIONS_PER_ADDRESS 32
-#define IDLE_S           5
+#define IDLE_S           5 /* starts again with each byte */
+#define LIFE_MAX_MS      5000
+#define SWEEP_MS         1000
 #define HEAD_BYTES_MAX   4096
 #define BODY_MAX         256
+
+struct visitor {
+	int fd; /* libmicrohttpd's */
+	int64_t since_ms;
+	bool here;
+};
 
 struct mk_probe {
 	struct MHD_Daemon *daemon;
 	struct mk_source *source;
-	struct mk_timer *timer;
+	struct mk_timer *timer, *sweep;
 	const uint32_t *reasons;
+	struct visitor visitors[CONNECTIONS_MAX];
 };
 
 /* One per request, in libmicrohttpd's hands: `first` tells its two calls apart. */
@@ -117,11 +129,47 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	return answer(c, status, page->type, mk_span(body, n));
 }
 
+static struct visitor *free_place(struct mk_probe *p)
+{
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		if (!p->visitors[i].here)
+			return &p->visitors[i];
+	return NULL;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *c, void **place, enum MHD_ConnectionNotificationCode what)
+{
+	struct mk_probe *p = arg;
+	struct visitor *v = what == MHD_CONNECTION_NOTIFY_STARTED ? free_place(p) : *place;
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (!v || !i)
+		return;
+	*v = (struct visitor){ i->connect_fd, mk_boot_ms(), what == MHD_CONNECTION_NOTIFY_STARTED };
+	*place = v;
+	if (!mk_timer_armed(p->sweep))
+		mk_timer_set(p->sweep, SWEEP_MS);
+}
+
 static void run(struct mk_probe *p)
 {
 	MHD_UNSIGNED_LONG_LONG ms = 0;
 	MHD_run(p->daemon);
 	mk_timer_set(p->timer, MHD_get_timeout(p->daemon, &ms) == MHD_YES ? (int64_t)ms : -1);
+}
+
+static void on_sweep(void *arg)
+{
+	struct mk_probe *p = arg;
+	bool any = false;
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+		const struct visitor *v = &p->visitors[i];
+		any = any || v->here;
+		if (v->here && mk_boot_ms() - v->since_ms >= LIFE_MAX_MS)
+			(void)shutdown(v->fd, SHUT_RDWR); /* libmicrohttpd sees it, and closes */
+	}
+	if (any)
+		mk_timer_set(p->sweep, SWEEP_MS);
+	run(p); /* full, it stopped listening, and goes on only when it runs after the last one has left */
 }
 
 static void on_event(void *arg, uint32_t events)
@@ -146,11 +194,12 @@ enum mk_err mk_probe_new(struct mk_loop *l, int fd, const uint32_t *reasons, str
 	p->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, p, MHD_OPTION_LISTEN_SOCKET, fd,
 				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 				     (unsigned)CONNECTIONS_PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES_MAX, MHD_OPTION_END);
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES_MAX, MHD_OPTION_NOTIFY_CONNECTION,
+				     on_connection, p, MHD_OPTION_END);
 	if (!p->daemon)
 		mk_close(fd);
 	const union MHD_DaemonInfo *i = p->daemon ? MHD_get_daemon_info(p->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-	if (!i || mk_timer_new(l, on_timer, p, &p->timer) != MK_OK ||
+	if (!i || mk_timer_new(l, on_timer, p, &p->timer) != MK_OK || mk_timer_new(l, on_sweep, p, &p->sweep) != MK_OK ||
 	    mk_loop_add(l, i->epoll_fd, EPOLLIN, on_event, p, &p->source) != MK_OK) {
 		mk_probe_free(p);
 		return MK_SYSTEM;
@@ -164,9 +213,10 @@ struct mk_probe *mk_probe_free(struct mk_probe *p)
 	if (!p)
 		return NULL;
 	mk_loop_del(p->source);
-	mk_timer_free(p->timer);
 	if (p->daemon)
-		MHD_stop_daemon(p->daemon);
+		MHD_stop_daemon(p->daemon); /* which ends its connections, and says so */
+	mk_timer_free(p->timer);
+	mk_timer_free(p->sweep);
 	free(p);
 	return NULL;
 }

@@ -20,7 +20,7 @@
 #define ARG(call, n, number) { SYS_##call, MK_CALL_EQ, (n), 0xffffffff, (number) }
 
 static const struct mk_call_rule allow[] = {
-	ANY(brk), ANY(mmap), ANY(munmap), ANY(mremap), ANY(mprotect), ANY(madvise), ANY(futex),
+	ANY(mmap), ANY(mremap), ANY(mprotect), ANY(futex),
 	ANY(epoll_wait), ANY(epoll_pwait), ANY(epoll_ctl), ANY(clock_gettime), ANY(getrandom),
 	ANY(accept4), ANY(recvfrom), ANY(sendto), ANY(recvmsg), ANY(sendmsg), ANY(writev), ANY(shutdown), ANY(close),
 	ANY(read), ANY(write), ANY(getsockname), ARG(getsockopt, 2, SO_ERROR),

@@ -4,6 +4,8 @@
  * who can write to it can swap a socket, a lock or a log.
  */
 #include "agent/supervisor/dirs.h"
+#include "agent/base/file.h"
+#include "mk/limits.h"
 #include "mk/own.h"
 
 #include <errno.h>
@@ -40,6 +42,19 @@ enum mk_err mk_dir_need(const char *path, mode_t mode, const char *key, struct m
 	return MK_OK;
 }
 
+enum mk_err mk_dir_stays(const char *path, const char *key, struct mk_why *why)
+{
+	char above[MK_PATH_MAX];
+	struct stat st;
+	MK_TRY(mk_path_dir(path, above, sizeof above));
+	if (stat(above, &st) < 0)
+		return mk_why_set(why, MK_SYSTEM, "%s: %s cannot be looked at: %s", key, above, strerrordesc_np(errno));
+	if ((st.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH)
+		return mk_why_set(why, MK_DENIED, "%s: anyone can write to %s and put another directory in the place of %s; chmod o-w %s",
+				  key, above, path, above);
+	return MK_OK;
+}
+
 enum mk_err mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why)
 {
 	mk_fd dir = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -47,10 +62,12 @@ enum mk_err mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why
 	if (fd < 0)
 		return mk_why_set(why, MK_SYSTEM, "state_dir: %s/lock cannot be opened: %s", state_dir, strerrordesc_np(errno));
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	if (fcntl(fd, F_OFD_SETLK, &whole) < 0)
-		return mk_why_set(why, errno == EAGAIN || errno == EACCES ? MK_CONFLICT : MK_SYSTEM,
-				  "state_dir: %s is in use by another instance; stop it, or give this one a state_dir of its own",
-				  state_dir);
-	*ret_fd = MK_TAKE_FD(fd);
-	return MK_OK;
+	if (fcntl(fd, F_OFD_SETLK, &whole) == 0) {
+		*ret_fd = MK_TAKE_FD(fd);
+		return MK_OK;
+	}
+	if (errno != EAGAIN && errno != EACCES)
+		return mk_why_set(why, MK_SYSTEM, "state_dir: %s/lock cannot be locked: %s", state_dir, strerrordesc_np(errno));
+	return mk_why_set(why, MK_CONFLICT,
+			  "state_dir: %s is in use by another instance; stop it, or give this one a state_dir of its own", state_dir);
 }

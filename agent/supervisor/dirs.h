@@ -14,6 +14,9 @@
 /* `key` is the configuration's word for it. why names the command that makes it. */
 mk_must mk_dir_need(const char *path, mode_t mode, const char *key, struct mk_why *why);
 
+/* Nobody else may put another directory in this one's place: on a host its parent is not open to all. */
+mk_must mk_dir_stays(const char *path, const char *key, struct mk_why *why);
+
 /* CONFLICT: another instance has it. The descriptor holds the lock for the process's life. */
 mk_must mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why);
 

@@ -197,6 +197,8 @@ enum mk_err mk_feed_pump(struct mk_kid *k)
 
 enum mk_err mk_feed_start(struct mk_kid *k, const struct mk_plan *plan, bool first)
 {
+	if (!k->link)
+		return MK_NOT_READY;
 	k->feed = (struct mk_feed){ .plan = *plan, .running = true, .first = first };
 	mk_link_generation(k->link, plan->generation);
 	return mk_feed_pump(k);

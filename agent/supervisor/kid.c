@@ -40,11 +40,18 @@ void mk_kid_leave(struct mk_kid *k, int64_t in_ms)
 
 /* ---- what it says ---- */
 
+/* Once to each configuration, and when all of it was sent. */
+static bool may_answer(const struct mk_kid *k, uint32_t generation)
+{
+	return !k->feed.running && !k->feed.answered && generation == k->feed.plan.generation;
+}
+
 static enum mk_err on_ready(struct mk_kid *k, const struct mk_frame *f)
 {
 	MK_TRY(mk_msg_ready_read(f->body, &k->report));
-	if (k->feed.running || k->report.generation != k->feed.plan.generation)
+	if (!may_answer(k, k->report.generation))
 		return MK_BAD_REQUEST;
+	k->feed.answered = true;
 	if (k->state == MK_KID_STARTING)
 		k->state = MK_KID_READY;
 	mk_sup_ready(k);
@@ -55,8 +62,9 @@ static enum mk_err on_refused(struct mk_kid *k, const struct mk_frame *f)
 {
 	struct mk_msg_result m;
 	MK_TRY(mk_msg_result_read(f->body, &m));
-	if (m.n != k->feed.plan.generation || m.err == MK_OK)
+	if (!may_answer(k, m.n) || m.err == MK_OK)
 		return MK_BAD_REQUEST;
+	k->feed.answered = true;
 	mk_sup_refused(k, &m);
 	return MK_OK;
 }
@@ -86,7 +94,8 @@ static enum mk_err on_peer_broke(struct mk_kid *k, const struct mk_frame *f)
 {
 	struct mk_msg_number m;
 	MK_TRY(mk_msg_number_read(f->body, &m));
-	mk_kid_kill(k->sup->fetcher, "it broke the rules on its link to the broker");
+	if (k->sup->linked)
+		mk_kid_kill(k->sup->linked, "it broke the rules on its link to the broker");
 	return MK_OK;
 }
 
@@ -139,13 +148,22 @@ static void log_end(const struct mk_kid *k, int status)
 	       MK_KV_N("status", signalled ? -1 : WEXITSTATUS(status)), MK_KV_N("signal", signalled ? WTERMSIG(status) : 0));
 }
 
+static struct mk_kid *kid_of(struct mk_sup *s, pid_t pid)
+{
+	for (size_t i = 0; i < MK_KIDS_MAX; i++)
+		if (s->kids[i].pid == pid)
+			return &s->kids[i];
+	return NULL;
+}
+
 void mk_kids_reap(struct mk_sup *s)
 {
-	for (size_t i = 0; i < MK_KIDS_MAX; i++) {
-		struct mk_kid *k = &s->kids[i];
-		int status = 0;
-		if (k->pid == 0 || waitpid(k->pid, &status, WNOHANG) != k->pid)
-			continue;
+	pid_t pid;
+	int status = 0;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct mk_kid *k = kid_of(s, pid);
+		if (!k)
+			continue; /* as a container's process 1 it is given the orphans of others */
 		log_end(k, status);
 		k->pid = 0;
 		ended_if_so(k);
@@ -169,6 +187,8 @@ static void ended_if_so(struct mk_kid *k)
 	const bool again = k->state != MK_KID_LEAVING;
 	k->state = MK_KID_DOWN;
 	k->feed.running = false;
+	if (k == k->sup->linked)
+		k->sup->linked = NULL; /* what is said of it must not meet the one that follows */
 	mk_timer_set(k->timer, -1);
 	if (again && k->sup->started && !k->sup->draining && k != k->sup->spare) {
 		k->restarts++;
@@ -182,11 +202,11 @@ static void ended_if_so(struct mk_kid *k)
 static mk_must start(struct mk_kid *k, const struct mk_plan *plan, struct mk_why *why)
 {
 	mk_fd ours = -1, theirs = -1;
+	k->since_boot_ms = mk_boot_ms(); /* also of a start that fails: the next one waits longer */
 	if (mk_link_pair(&ours, &theirs) != MK_OK)
 		return mk_why_set(why, MK_SYSTEM, "no link could be made: is the limit of open files too low?");
 	MK_TRY(mk_spawn(&k->sup->exes, k->role, theirs, &k->pid, why));
 	k->state = MK_KID_STARTING;
-	k->since_boot_ms = mk_boot_ms();
 	k->since_wall_ms = mk_wall_ms();
 	k->ping = 0;
 	k->unanswered = 0;
@@ -212,7 +232,7 @@ enum mk_err mk_kid_start(struct mk_kid *k, const struct mk_plan *plan)
 		return MK_OK;
 	mk_log_why(MK_ERROR, "child_not_started", e, &why);
 	mk_kid_kill(k, "it has no link");
-	if (k->pid == 0 && k->sup->started)
+	if (k->pid == 0 && k->sup->started && k != k->sup->spare)
 		wait_to_start_again(k);
 	return e;
 }
@@ -231,7 +251,7 @@ static void ping(struct mk_kid *k)
 		return;
 	}
 	k->unanswered++;
-	if (mk_say_number(k, MK_MSG_PING, ++k->ping, -1) != MK_OK)
+	if (k->link && mk_say_number(k, MK_MSG_PING, ++k->ping, -1) != MK_OK) /* without one, its timer ends it */
 		mk_kid_kill(k, "it does not read");
 }
 
@@ -249,8 +269,12 @@ bool mk_kids_any_overdue(const struct mk_sup *s)
 	return false;
 }
 
+bool mk_kid_serves(const struct mk_kid *k)
+{
+	return k->state == MK_KID_READY && k->link;
+}
+
 bool mk_kids_all_ready(const struct mk_sup *s)
 {
-	return s->broker->state == MK_KID_READY && s->fetcher->state == MK_KID_READY &&
-	       (!s->conf->reporter_on || s->reporter->state == MK_KID_READY);
+	return mk_kid_serves(s->broker) && mk_kid_serves(s->fetcher) && (!s->conf->reporter_on || mk_kid_serves(s->reporter));
 }

@@ -36,11 +36,13 @@ static mk_must check_place(const struct mk_conf_listener *c, struct mk_why *why)
 	return MK_OK;
 }
 
+/* Without a group it is the process's own, also where one was configured before: a right taken away is gone. */
 static mk_must set_access(int dir, const char *name, const struct mk_conf_listener *c, struct mk_why *why)
 {
-	if (c->gid != (gid_t)-1 && fchownat(dir, name, (uid_t)-1, c->gid, AT_SYMLINK_NOFOLLOW) < 0)
+	const gid_t gid = c->gid == (gid_t)-1 ? getegid() : c->gid;
+	if (fchownat(dir, name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return mk_why_set(why, MK_DENIED, "listener %s: cannot give %s to group %u (%s): the agent's user must be in that "
-				  "group, by SupplementaryGroups= in its unit or usermod -aG", c->name.s, c->path, c->gid,
+				  "group, by SupplementaryGroups= in its unit or usermod -aG", c->name.s, c->path, gid,
 				  strerrordesc_np(errno));
 	return fchmodat(dir, name, c->mode, 0) < 0 ? failed(c, "set the mode of", why) : MK_OK;
 }
@@ -110,14 +112,14 @@ static bool still_ours(const struct mk_listener *l)
 
 static mk_must share(const struct mk_listener *from, struct mk_listener *l, struct mk_why *why)
 {
-	if (!still_ours(from))
-		return mk_why_set(why, MK_CONFLICT, "listener %s: %s was replaced by someone; remove it and restart",
-				  l->conf.name.s, l->conf.path);
+	mk_fd fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return failed(&l->conf, "go on with", why);
 	MK_TRY(set_access(AT_FDCWD, l->conf.path, &l->conf, why));
-	l->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 3);
+	l->fd = MK_TAKE_FD(fd);
 	l->dev = from->dev;
 	l->ino = from->ino;
-	return l->fd < 0 ? failed(&l->conf, "go on with", why) : MK_OK;
+	return MK_OK;
 }
 
 enum mk_err mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
@@ -129,7 +131,7 @@ enum mk_err mk_listeners_open(const struct mk_conf *conf, const struct mk_listen
 		struct mk_listener *l = &s.l[i];
 		const struct mk_listener *old = at_path(have, conf->listeners[i].path);
 		*l = (struct mk_listener){ .conf = conf->listeners[i], .fd = -1 };
-		e = old ? share(old, l, why) : make(l, why);
+		e = old && still_ours(old) ? share(old, l, why) : make(l, why); /* one that was removed is made anew */
 		s.n += e == MK_OK;
 	}
 	if (e != MK_OK) {
@@ -147,7 +149,7 @@ void mk_listeners_close(struct mk_listeners *gone, const struct mk_listeners *st
 		const struct mk_listener *kept = at_path(stay, l->conf.path);
 		if (kept && still_ours(kept))
 			mk_ignore(set_access(AT_FDCWD, kept->conf.path, &kept->conf, NULL), "it had this access before");
-		if (!kept && still_ours(l))
+		else if (still_ours(l))
 			unlink(l->conf.path);
 		mk_closep(&l->fd);
 	}

@@ -23,8 +23,8 @@ struct mk_listeners {
 	size_t n;
 };
 
-/* A set for conf: sockets that `have` has at the same path are shared, with the new mode and group; others
- * are made. On failure everything is as it was. `have` may be empty. */
+/* A set for conf: sockets that `have` has at the same path, and that are still there, are shared, with the new
+ * mode and group; others are made. On failure everything is as it was. `have` may be empty. */
 mk_must mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
 			  struct mk_why *why);
 

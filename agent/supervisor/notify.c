@@ -35,17 +35,20 @@ void mk_notify_open(struct mk_notify *n, char *const *environment)
 		n->to.sun_path[0] = '\0';
 	n->to_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 	n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* Landlock's scope (ABI 6) lets an abstract name be reached only where it was connected to before. */
+	if (n->fd >= 0)
+		(void)connect(n->fd, (const struct sockaddr *)&n->to, n->to_len);
 }
 
-void mk_notify(const struct mk_notify *n, const char *fmt, ...)
+bool mk_notify(const struct mk_notify *n, const char *fmt, ...)
 {
 	char text[512];
 	va_list args;
 	if (n->fd < 0)
-		return;
+		return true;
 	va_start(args, fmt);
 	const int len = vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	if (len > 0 && (size_t)len < sizeof text)
-		(void)sendto(n->fd, text, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&n->to, n->to_len);
+	return len > 0 && (size_t)len < sizeof text &&
+	       sendto(n->fd, text, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&n->to, n->to_len) == len;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * sd_notify(3) without its library: datagrams to the socket that NOTIFY_SOCKET names,
- * nothing where there is none. Failures are of no consequence here: who asked for the
- * notice acts on its absence.
+ * nothing where there is none. Never waits: a notice that finds no room is lost, and
+ * the caller is told.
  */
 #ifndef MK_NOTIFY_H
 #define MK_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,6 +20,7 @@ struct mk_notify {
 };
 
 void mk_notify_open(struct mk_notify *n, char *const *environment);
-void mk_notify(const struct mk_notify *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* false: there was no room for it now, or nobody is there. true where nobody wants to know. */
+bool mk_notify(const struct mk_notify *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

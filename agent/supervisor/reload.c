@@ -85,7 +85,7 @@ static bool same_backends(const struct mk_conf *a, const struct mk_conf *b)
 static void answer(struct mk_sup *s, enum mk_err e, const char *text)
 {
 	struct mk_msg_result m = { .n = s->reload.number, .generation = s->generation, .err = e };
-	if (!s->reload.answer || s->broker->state != MK_KID_READY)
+	if (!s->reload.answer || !mk_kid_serves(s->broker))
 		return;
 	snprintf(m.text, sizeof m.text, "%s", text);
 	struct mk_wr w = mk_say_room();
@@ -98,7 +98,7 @@ static void finish(struct mk_sup *s, enum mk_err e, const char *text)
 	answer(s, e, text);
 	const struct mk_reloading r = s->reload;
 	s->reload = (struct mk_reloading){ .again = r.again, .again_answer = r.again_answer, .again_number = r.again_number };
-	mk_notify(&s->notify, "READY=1");
+	mk_sup_say_ready(s);
 	mk_sup_health(s);
 }
 
@@ -180,14 +180,6 @@ static struct mk_plan next_plan(const struct mk_sup *s)
 	return (struct mk_plan){ s->reload.conf, &s->reload.listeners, s->reload.generation };
 }
 
-void mk_reload_go_on(struct mk_sup *s)
-{
-	const struct mk_plan plan = next_plan(s);
-	s->reload.state = MK_RELOAD_BROKER;
-	if (mk_feed_start(s->broker, &plan, false) != MK_OK)
-		mk_kid_kill(s->broker, "its configuration could not be sent"); /* its end drops the reload */
-}
-
 /* What is down may be so because of the configuration before: no more waiting. */
 static void start_afresh(struct mk_kid *k)
 {
@@ -201,12 +193,24 @@ static void start_afresh(struct mk_kid *k)
 /* Nobody to ask: the next broker starts with the new configuration. */
 static void take_without_broker(struct mk_sup *s)
 {
-	const bool changed = s->reload.new_fetcher;
-	s->reload.new_fetcher = false;
+	const bool in_place = s->reload.new_fetcher && s->reload.state == MK_RELOAD_NONE; /* no other one was started */
+	s->reload.new_fetcher = s->reload.new_fetcher && !in_place;
 	mk_reload_commit(s);
 	start_afresh(s->broker);
-	if (changed)
+	if (in_place)
 		start_afresh(s->fetcher);
+}
+
+void mk_reload_go_on(struct mk_sup *s)
+{
+	const struct mk_plan plan = next_plan(s);
+	if (!mk_kid_serves(s->broker)) {
+		take_without_broker(s);
+		return;
+	}
+	s->reload.state = MK_RELOAD_BROKER;
+	if (mk_feed_start(s->broker, &plan, false) != MK_OK)
+		mk_kid_kill(s->broker, "its configuration could not be sent"); /* its end drops the reload */
 }
 
 static mk_must prepare(struct mk_sup *s, struct mk_why *why)
@@ -225,15 +229,13 @@ static void begin(struct mk_sup *s)
 	struct mk_why why = { 0 };
 	struct timespec now = { 0 };
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	mk_notify(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=reloading",
-		  (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	(void)mk_notify(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=reloading",
+			(long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	mk_log(MK_INFO, "reload", MK_KV_S("file", s->conf_file));
 	const enum mk_err e = prepare(s, &why);
 	if (e != MK_OK) {
 		refuse(s, e, &why);
-	} else if (s->broker->state != MK_KID_READY) {
-		take_without_broker(s);
-	} else if (!s->reload.new_fetcher) {
+	} else if (!mk_kid_serves(s->broker) || !s->reload.new_fetcher) {
 		mk_reload_go_on(s);
 	} else {
 		const struct mk_plan plan = next_plan(s);

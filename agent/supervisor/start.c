@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define TICK_MS 3000
+#define WATCHDOG_MIN_MS 10
 #define HEAD_SIZE 4096
 
 static void on_signal(void *arg, int signo)
@@ -40,8 +41,18 @@ static void on_tick(void *arg)
 	struct mk_sup *s = arg;
 	mk_timer_set(s->tick, TICK_MS);
 	mk_kids_ping(s);
-	if (s->notify.watchdog_us && !mk_kids_any_overdue(s))
-		mk_notify(&s->notify, "WATCHDOG=1");
+	if (s->owes_ready && !s->draining && s->reload.state == MK_RELOAD_NONE)
+		mk_sup_say_ready(s);
+}
+
+/* Twice within the time that systemd waits, however short a unit makes it. */
+static void on_watchdog(void *arg)
+{
+	struct mk_sup *s = arg;
+	const int64_t half = (int64_t)(s->notify.watchdog_us / 2000);
+	mk_timer_set(s->watchdog, half < WATCHDOG_MIN_MS ? WATCHDOG_MIN_MS : half > TICK_MS ? TICK_MS : half);
+	if (!mk_kids_any_overdue(s))
+		(void)mk_notify(&s->notify, "WATCHDOG=1");
 }
 
 static void on_kid_timer(void *arg)
@@ -63,6 +74,7 @@ static mk_must make_loop(struct mk_sup *s, struct mk_why *why)
 	e = e == MK_OK ? mk_loop_new(&s->loop) : e;
 	e = e == MK_OK ? mk_loop_signals(s->loop, signals, on_signal, s) : e;
 	e = e == MK_OK ? mk_timer_new(s->loop, on_tick, s, &s->tick) : e;
+	e = e == MK_OK ? mk_timer_new(s->loop, on_watchdog, s, &s->watchdog) : e;
 	for (size_t i = 0; i < MK_KIDS_MAX && e == MK_OK; i++)
 		e = mk_timer_new(s->loop, on_kid_timer, &s->kids[i], &s->kids[i].timer);
 	return e == MK_OK ? MK_OK : mk_why_set(why, e, "no memory or no descriptors for the loop");
@@ -88,15 +100,23 @@ static mk_must make_head(struct mk_sup *s, struct mk_why *why)
 	return MK_OK;
 }
 
+/* In a pod nobody but this instance has the directories above: an emptyDir is open to all, and only this container's. */
+static mk_must need(const struct mk_conf *c, const char *path, mode_t mode, const char *key, struct mk_why *why)
+{
+	if (c->platform == MK_HOST)
+		MK_TRY(mk_dir_stays(path, key, why));
+	return mk_dir_need(path, mode, key, why);
+}
+
 static mk_must make_places(struct mk_sup *s, struct mk_why *why)
 {
 	const struct mk_conf *c = s->conf;
 	char dir[MK_PATH_MAX];
-	MK_TRY(mk_dir_need(c->state_dir, 0700, "state_dir", why));
+	MK_TRY(need(c, c->state_dir, 0700, "state_dir", why));
 	MK_TRY(mk_state_lock(c->state_dir, &s->lock_fd, why));
-	MK_TRY(mk_dir_need(c->runtime_dir, 0711, "runtime_dir", why));
+	MK_TRY(need(c, c->runtime_dir, 0711, "runtime_dir", why));
 	MK_TRY(mk_path_dir(c->audit.file, dir, sizeof dir));
-	MK_TRY(mk_dir_need(dir, 0700, "audit.file", why));
+	MK_TRY(need(c, dir, 0700, "audit.file", why));
 	if (c->reporter_on)
 		MK_TRY(mk_tcp_listen(&c->reporter_addr, &s->tcp_fd, why));
 	return mk_listeners_open(c, &s->listeners, &s->listeners, why);
@@ -116,6 +136,7 @@ static mk_must lock_down(struct mk_sup *s, struct mk_why *why)
 	char audit[MK_PATH_MAX], above[MK_PATH_MAX];
 	MK_TRY(mk_path_dir(c->audit.file, audit, sizeof audit));
 	MK_TRY(mk_path_dir(audit, above, sizeof above));
+	const bool at_root = strcmp(above, "/") == 0; /* a rule for it would be one for everything */
 	const struct mk_path_rule rules[] = { /* a superset of its children's: domains are inherited */
 		{ "/", MK_PATH_READ, false },
 		{ s->exes.dir, MK_PATH_EXEC, false },
@@ -125,7 +146,7 @@ static mk_must lock_down(struct mk_sup *s, struct mk_why *why)
 		{ "/usr/lib64", MK_PATH_EXEC, true },
 		{ c->runtime_dir, MK_PATH_WRITE, false },
 		{ c->state_dir, MK_PATH_WRITE, false },
-		{ above, MK_PATH_WRITE, false }, /* rules name inodes: a log directory made anew must be within reach */
+		{ at_root ? audit : above, MK_PATH_WRITE, false }, /* rules name inodes: a log directory made anew must be within reach */
 		{ "/dev/null", MK_PATH_WRITE, false },
 	};
 	s->guards.state[MK_GUARD_MEMORY_LOCK] = MK_GUARD_UNUSED;
@@ -159,5 +180,6 @@ enum mk_err mk_sup_start(struct mk_sup *s, struct mk_why *why)
 	load_name_services();
 	MK_TRY(lock_down(s, why));
 	mk_timer_set(s->tick, TICK_MS);
+	mk_timer_set(s->watchdog, s->notify.watchdog_us ? 0 : -1);
 	return start_children(s, why);
 }

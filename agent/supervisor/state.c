@@ -37,8 +37,9 @@ static mk_must hand_over(struct mk_kid *k, enum mk_role peer, int fd)
 void mk_sup_peer(struct mk_sup *s, struct mk_kid *fetcher)
 {
 	mk_fd a = -1, b = -1;
-	if (s->broker->state != MK_KID_READY || fetcher->state != MK_KID_READY)
+	if (!mk_kid_serves(s->broker) || !mk_kid_serves(fetcher))
 		return; /* whoever comes last brings it about */
+	s->linked = fetcher;
 	if (mk_link_pair(&a, &b) != MK_OK || hand_over(s->broker, MK_ROLE_FETCHER, a) != MK_OK)
 		mk_kid_kill(s->broker, "it could not be linked to the fetcher");
 	else if (hand_over(fetcher, MK_ROLE_BROKER, b) != MK_OK)
@@ -50,11 +51,11 @@ void mk_sup_peer(struct mk_sup *s, struct mk_kid *fetcher)
 static uint32_t reasons_now(const struct mk_sup *s)
 {
 	uint32_t r = 0;
-	if (s->broker->state != MK_KID_READY)
+	if (!mk_kid_serves(s->broker))
 		r |= 1u << MK_REASON_BROKER;
 	else
 		r |= s->reasons;
-	if (s->fetcher->state != MK_KID_READY)
+	if (!mk_kid_serves(s->fetcher))
 		r |= 1u << MK_REASON_FETCHER;
 	return s->started ? r : r | 1u << MK_REASON_STARTING;
 }
@@ -67,6 +68,12 @@ static void status_text(uint32_t reasons, char *out, size_t cap)
 			n += (size_t)snprintf(out + n, cap - n, " %s", mk_reason_word((enum mk_reason)r));
 }
 
+/* What systemd's queue had no room for is said again at the next tick. */
+void mk_sup_say_ready(struct mk_sup *s)
+{
+	s->owes_ready = !mk_notify(&s->notify, "READY=1");
+}
+
 /* Once: all roles are ready, and the broker has said that it is linked to the fetcher. Whether a store answers, or
  * the audit log can be written, is health: it may come and go. */
 static void start_done(struct mk_sup *s)
@@ -77,7 +84,7 @@ static void start_done(struct mk_sup *s)
 	mk_log(MK_INFO, "ready", MK_KV_N("generation", s->generation),
 	       MK_KV_S("platform", s->conf->platform == MK_POD ? "pod" : "host"), MK_KV_N("listeners", s->listeners.n), MK_KV_N("services", s->conf->rules.n_services),
 	       MK_KV_N("rules", s->conf->rules.n_rules));
-	mk_notify(&s->notify, "READY=1");
+	mk_sup_say_ready(s);
 }
 
 void mk_sup_health(struct mk_sup *s)
@@ -86,8 +93,8 @@ void mk_sup_health(struct mk_sup *s)
 	const uint32_t reasons = reasons_now(s);
 	char text[160];
 	status_text(reasons, text, sizeof text);
-	mk_notify(&s->notify, "STATUS=%s", text);
-	if (s->reporter->state != MK_KID_READY)
+	(void)mk_notify(&s->notify, "STATUS=%s", text);
+	if (!mk_kid_serves(s->reporter))
 		return;
 	struct mk_wr w = mk_say_room();
 	mk_msg_health_write(&w, &(struct mk_msg_health){ reasons });
@@ -121,7 +128,7 @@ static void say_kid(struct mk_sup *s, const struct mk_kid *k)
 
 void mk_sup_roles(struct mk_sup *s)
 {
-	if (s->broker->state != MK_KID_READY)
+	if (!mk_kid_serves(s->broker))
 		return;
 	say_self(s);
 	say_kid(s, s->broker);
@@ -138,6 +145,12 @@ static bool in_reload(const struct mk_kid *k, enum mk_reload_state state)
 	return s->reload.state == state && k == (state == MK_RELOAD_BROKER ? s->broker : s->spare);
 }
 
+/* The broker has, or is about to get, a link to the next fetcher: the one before must not take its place. */
+static bool next_is_offered(const struct mk_sup *s)
+{
+	return s->reload.state == MK_RELOAD_BROKER && s->reload.new_fetcher;
+}
+
 void mk_sup_ready(struct mk_kid *k)
 {
 	struct mk_sup *s = k->sup;
@@ -147,7 +160,7 @@ void mk_sup_ready(struct mk_kid *k)
 		mk_reload_go_on(s);
 	else if (in_reload(k, MK_RELOAD_BROKER))
 		mk_reload_commit(s);
-	else if (k == s->broker || k == s->fetcher)
+	else if (k == s->broker || (k == s->fetcher && !next_is_offered(s)))
 		mk_sup_peer(s, s->fetcher);
 	mk_sup_roles(s);
 	mk_sup_health(s);
@@ -157,7 +170,7 @@ void mk_sup_ready(struct mk_kid *k)
 void mk_sup_fed(struct mk_kid *k)
 {
 	/* The next fetcher takes over as the broker takes the configuration that it has. */
-	if (in_reload(k, MK_RELOAD_BROKER) && k->sup->reload.new_fetcher)
+	if (k == k->sup->broker && next_is_offered(k->sup))
 		mk_sup_peer(k->sup, k->sup->spare);
 }
 

@@ -32,7 +32,9 @@ void mk_sup_drain(struct mk_sup *s)
 		return;
 	s->draining = true;
 	mk_log(MK_INFO, "draining", MK_KV_N("at_most_ms", DRAIN_MS));
-	mk_notify(&s->notify, "STOPPING=1\nSTATUS=draining");
+	if (s->reload.state != MK_RELOAD_NONE)
+		mk_reload_drop(s, MK_NOT_READY, "the agent was told to end");
+	(void)mk_notify(&s->notify, "STOPPING=1\nSTATUS=draining");
 	leave(s->broker, DRAIN_MS);
 	mk_sup_drain_on(s);
 }
@@ -58,6 +60,7 @@ void mk_sup_stop(struct mk_sup *s)
 		s->kids[i].timer = mk_timer_free(s->kids[i].timer);
 	}
 	s->tick = mk_timer_free(s->tick);
+	s->watchdog = mk_timer_free(s->watchdog);
 	s->loop = mk_loop_free(s->loop);
 	mk_exes_close(&s->exes);
 	mk_closep(&s->tcp_fd);

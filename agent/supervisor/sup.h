@@ -31,6 +31,7 @@ struct mk_feed {
 	struct mk_plan plan;
 	size_t piece, index;
 	bool running, first;
+	bool answered;           /* READY or REFUSED came: one answer to each */
 };
 
 enum mk_kid_state { MK_KID_DOWN, MK_KID_STARTING, MK_KID_READY, MK_KID_LEAVING };
@@ -81,12 +82,14 @@ struct mk_sup {
 	struct mk_lockdown_report guards;
 	struct mk_kid kids[MK_KIDS_MAX];
 	struct mk_kid *broker, *fetcher, *reporter, *spare; /* spare: the next fetcher, or the last one leaving */
+	struct mk_kid *linked;        /* the fetcher that the broker was last given a link to; NULL: none yet */
 	struct mk_reloading reload;
 	uint32_t reasons;             /* what the broker last said */
-	struct mk_timer *tick;
+	struct mk_timer *tick, *watchdog;
 	int64_t started_wall_ms;
 	bool started;                 /* all roles were ready once */
 	bool draining;
+	bool owes_ready;              /* systemd could not take READY=1 */
 	int exit_code;
 };
 
@@ -96,10 +99,11 @@ void mk_kid_kill(struct mk_kid *k, const char *why); /* SIGKILL; it ends like an
 void mk_kid_leave(struct mk_kid *k, int64_t in_ms);  /* DRAIN where it can read it; killed after that time */
 void mk_kids_reap(struct mk_sup *s);
 void mk_kids_ping(struct mk_sup *s);
+bool mk_kid_serves(const struct mk_kid *k); /* ready, and its link stands */
 bool mk_kids_all_ready(const struct mk_sup *s);
 bool mk_kids_any_overdue(const struct mk_sup *s);
 
-/* say.c: one message into a child's link; a child that cannot take it is killed. */
+/* say.c: one message into a child's link. NOT_READY: it has none, or does not read. */
 struct mk_wr mk_say_room(void);
 mk_must mk_say(struct mk_kid *k, enum mk_msg type, const struct mk_wr *w, int fd);
 mk_must mk_say_number(struct mk_kid *k, enum mk_msg type, uint32_t n, int fd);
@@ -114,6 +118,7 @@ void mk_sup_refused(struct mk_kid *k, const struct mk_msg_result *m);
 void mk_sup_fed(struct mk_kid *k);                   /* its configuration has left */
 void mk_sup_ended(struct mk_kid *k);
 void mk_sup_health(struct mk_sup *s);                /* to the reporter and systemd */
+void mk_sup_say_ready(struct mk_sup *s);             /* to systemd */
 void mk_sup_roles(struct mk_sup *s);                 /* to the broker */
 void mk_sup_peer(struct mk_sup *s, struct mk_kid *fetcher);
 struct mk_plan mk_sup_plan(const struct mk_sup *s);

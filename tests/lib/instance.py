@@ -4,6 +4,8 @@
 As root each instance runs under an unprivileged uid, and callers are processes of
 other uids. Nothing outlives close(): processes, files, users."""
 
+import atexit
+import ctypes
 import json
 import os
 import pathlib
@@ -19,10 +21,25 @@ from .caller import Caller
 from .waiting import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MK_BUILD", ROOT / "build" / "test"))
+
+
+def within_reach(build):
+    """Where other users can run what was built: they have no way into a checkout in a private home, so root's tests take a copy."""
+    if os.geteuid() != 0 or all(p.stat().st_mode & 0o001 for p in (build, *build.parents)):
+        return build
+    copy = pathlib.Path(tempfile.mkdtemp(prefix="makini-build-"))
+    atexit.register(shutil.rmtree, copy)
+    copy.chmod(0o755)
+    for part in ("bin", "libexec", "probe", "tests"):
+        shutil.copytree(build / part, copy / part)
+    return copy
+
+
+BUILD = within_reach(pathlib.Path(os.environ.get("MK_BUILD", ROOT / "build" / "test")).resolve())
 
 AGENT, BILLING, SYNC, STRANGER = 61001, 61002, 61003, 61005
 SECTEAM = 0  # admin.sock without a group is root's
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 START_BOUND = 2.0  # seconds from start to ready, stated for a cold start with a local store
 
 POLICY = """
@@ -133,10 +150,12 @@ reporter = {{ {reporter} }};
                 if value is not None:
                     resource.setrlimit(which, (value, value))
             demote(self.uid, self.groups)()
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with these tests also when they are killed
 
         self.process = subprocess.Popen(
             [*self.wrapper, str(self.build / "bin" / "makini-agent"), "--config", str(self.conf_dir / "agent.conf"), *extra],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"), env=env, preexec_fn=prepare)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"), env=env, preexec_fn=prepare,
+            close_fds=False)  # what a test made inheritable is inherited
         return self
 
     def start(self):

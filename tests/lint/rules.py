@@ -31,7 +31,7 @@ def layer_complaints(path, text):
     """path: from the tree's root; quoted includes are written from the root, or mk/… under include/."""
     folder = str(path.parent)
     if folder not in LAYERS:
-        return []
+        return [f"{path}: {folder} stands in no row of the layer table"]
     bad = []
     for target in INCLUDE.findall(text):
         target = "include/" + target if target.startswith("mk/") else target
@@ -67,11 +67,12 @@ FORBIDDEN = {
     "mkbroker": NETWORK | PROCESS | NOBODY | {"accept", "accept4"},
     "mkfetcher": PROCESS | NOBODY | {"listen", "accept", "accept4", "bind", "socketpair"},
     "mkreporter": NETWORK | PROCESS | NOBODY | {"open", "openat", "fopen"},
-    "mksupervisor": NOBODY | {"recvfrom", "accept", "accept4", "connect", "getaddrinfo"},
+    "mksupervisor": NOBODY | {"recvfrom", "accept", "accept4", "getaddrinfo"},  # it connects to NOTIFY_SOCKET
     "mkaudit": NETWORK | PROCESS | NOBODY,
     "mkpolicy": NETWORK | PROCESS | NOBODY | {"open", "openat", "fopen", "time", "clock_gettime", "write"},
     "mkbackends": NETWORK | PROCESS | NOBODY | {"time", "clock_gettime"},
     "mkipc": NETWORK | PROCESS | NOBODY,
+    "mklock": NETWORK | PROCESS | NOBODY,
     "mkbase": PROCESS | NOBODY | {"socket", "connect", "bind", "listen"},
     "mkconf": NETWORK | PROCESS | NOBODY,
     "mkctl": PROCESS | NOBODY | {"listen", "accept"},
@@ -145,6 +146,13 @@ def size_complaints(path, text):
 def spdx_complaints(path, text):
     head = "\n".join(text.split("\n")[:3])
     return [] if "SPDX-License-Identifier: Apache-2.0" in head else [f"{path}: no SPDX line at its head"]
+
+
+KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|AKIA[0-9A-Z]{16}|hvs\.[A-Za-z0-9]{24}")
+
+
+def data_complaints(path, data):
+    return ([f"{path} is binary"] if b"\0" in data else []) + ([f"{path} holds a credential"] if KEY.search(data) else [])
 
 
 PLACES = re.compile(r"/home/\w|/root/|\b(?:pypi|crates|npmjs|debian|proxy\.golang)\.(?:org|io|com)\b")

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def files(*suffixes, root=ROOT):
     """Tracked files and new ones that git does not ignore."""
-    names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, check=True,
+    names = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, check=True,
                            capture_output=True).stdout.decode().split("\0")
     found = [pathlib.Path(n) for n in names if n and (root / n).is_file()]
     return sorted(f for f in found if not suffixes or f.suffix in suffixes)

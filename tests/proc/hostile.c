@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A fetcher that was taken over, for tests: it starts like one, then sends one frame that
- * breaks the message table or a message's form, and stays. What it sends stands in the
- * file `plan` beside its directory:
+ * A child that was taken over, for tests: in the place of makini-broker, -fetcher or
+ * -reporter it starts like one, then sends one frame that breaks the message table or a
+ * message's form, and stays. What it does stands in the file plan.NAME beside its
+ * directory; without one it is the true one (NAME.real):
  *
- *     real                      be the true fetcher (makini-fetcher.real)
- *     LINK SAMPLE OP NUMBER     LINK: broker or supervisor; SAMPLE: index into samples[];
+ *     LINK SAMPLE OP NUMBER     LINK: broker (a fetcher only) or supervisor; SAMPLE: index into samples[];
  *                               OP: whole, cut, extend, flip, reserved, length, generation, type, fd, fds
  *     flood LINK SAMPLE NUMBER  that sample, NUMBER times
+ *     again                     a second READY, as good as the first
+ *     hold                      READY only when a file `go` lies beside the plan
  */
 #include "messages.h"
 
@@ -23,7 +25,7 @@
 struct plan {
 	char link[16], op[16];
 	unsigned sample, number;
-	bool real, flood;
+	bool flood, again, hold;
 };
 
 struct packet {
@@ -34,32 +36,46 @@ struct packet {
 
 static uint32_t generation;
 static int broker = -1;
+static char here[512], name[64]; /* of this executable */
+
+static bool find_self(void)
+{
+	const ssize_t n = readlinkat(AT_FDCWD, "/proc/self/exe", here, sizeof here - 1);
+	char *slash = n > 0 ? strrchr(here, '/') : NULL;
+	if (!slash)
+		return false;
+	*slash = '\0';
+	snprintf(name, sizeof name, "%s", slash + 1);
+	return true;
+}
+
+static void wait_for_go(void)
+{
+	char path[1024];
+	snprintf(path, sizeof path, "%s/../go", here);
+	while (access(path, F_OK) != 0)
+		usleep(5000);
+}
 
 static bool read_plan(struct plan *p)
 {
-	char path[512];
-	const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
-	if (n < 0)
-		return false;
-	path[n] = '\0';
-	*strrchr(path, '/') = '\0';
-	strcat(path, "/../plan");
+	char path[1024], first[16] = "";
+	snprintf(path, sizeof path, "%s/../plan.%s", here, name);
 	FILE *f = fopen(path, "re");
 	if (!f)
 		return false;
-	char first[16] = "";
-	const int got = fscanf(f, "%15s", first);
-	p->real = strcmp(first, "real") == 0;
+	bool ok = fscanf(f, "%15s", first) == 1;
 	p->flood = strcmp(first, "flood") == 0;
-	bool ok = got == 1;
-	if (p->flood)
+	p->again = strcmp(first, "again") == 0;
+	p->hold = strcmp(first, "hold") == 0;
+	if (p->flood) {
 		ok = fscanf(f, "%15s %u %u", p->link, &p->sample, &p->number) == 3;
-	else if (!p->real) {
+	} else if (!p->again && !p->hold) {
 		memcpy(p->link, first, sizeof p->link);
-		ok = fscanf(f, "%u %15s %u", &p->sample, p->op, &p->number) == 3;
+		ok = ok && fscanf(f, "%u %15s %u", &p->sample, p->op, &p->number) == 3;
 	}
 	fclose(f);
-	return ok;
+	return ok && p->sample < MK_COUNT(samples);
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -111,6 +127,12 @@ static void spoil(struct packet *k, const struct plan *p)
 	}
 }
 
+/* Links do not block, but this one has no loop. */
+static void make_blocking(int fd)
+{
+	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+}
+
 static ssize_t transmit(int fd, const struct packet *k)
 {
 	union {
@@ -146,8 +168,8 @@ static void say_ready(void)
 	transmit(MK_LINK_FD, &k);
 }
 
-/* Reads one frame from the supervisor; true when the configuration is complete and the broker's link is there. */
-static bool listen_to_supervisor(void)
+/* Reads one frame from the supervisor; true when the configuration is complete and, where it matters, the broker's link is there. */
+static bool listen_to_supervisor(const struct plan *p)
 {
 	static bool complete;
 	uint8_t buf[MK_FRAME_MAX];
@@ -162,40 +184,51 @@ static bool listen_to_supervisor(void)
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	if (buf[0] == MK_MSG_PEER && c)
 		memcpy(&broker, CMSG_DATA(c), sizeof broker);
+	if (broker >= 0)
+		make_blocking(broker);
 	if (buf[0] == MK_MSG_CONF_BEGIN)
 		memcpy(&generation, buf + 4, sizeof generation);
 	if (buf[0] == MK_MSG_CONF_END) {
+		if (p->hold)
+			wait_for_go();
 		say_ready();
 		complete = true;
 	}
-	return complete && broker >= 0;
+	return complete && (broker >= 0 || strcmp(p->link, "broker") != 0);
+}
+
+static void attack(const struct plan *p)
+{
+	struct packet k;
+	frame(&k, (unsigned)samples[p->sample].type, &samples[p->sample]);
+	spoil(&k, p);
+	const int fd = strcmp(p->link, "broker") == 0 ? broker : MK_LINK_FD;
+	for (unsigned i = 0; i < (p->flood ? p->number : 1); i++)
+		if (transmit(fd, &k) < 0)
+			break;
 }
 
 int main(void)
 {
 	struct plan p = { .sample = 0 };
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!read_plan(&p) || p.real || p.sample >= MK_COUNT(samples)) {
-		char self[512];
-		const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 16);
-		if (n < 0)
-			return 1;
-		self[n] = '\0';
-		strcat(self, ".real");
-		execl(self, "makini-fetcher", (char *)NULL);
+	if (!find_self())
+		return 1;
+	if (!read_plan(&p)) {
+		char real[1024];
+		snprintf(real, sizeof real, "%s/%s.real", here, name);
+		execl(real, name, (char *)NULL);
 		return errno;
 	}
 	dprintf(STDERR_FILENO, "{\"event\":\"hostile\",\"pid\":%d}\n", (int)getpid());
-	while (!listen_to_supervisor())
+	make_blocking(MK_LINK_FD);
+	while (!listen_to_supervisor(&p))
 		;
 	usleep(50000); /* READY has been heard */
-	struct packet k;
-	frame(&k, (unsigned)samples[p.sample].type, &samples[p.sample]);
-	spoil(&k, &p);
-	const int fd = strcmp(p.link, "broker") == 0 ? broker : MK_LINK_FD;
-	for (unsigned i = 0; i < (p.flood ? p.number : 1); i++)
-		if (transmit(fd, &k) < 0)
-			break;
+	if (p.again)
+		say_ready();
+	if (!p.again && !p.hold)
+		attack(&p);
 	for (;;)
-		pause();
+		usleep(100000); /* and not pause(): the filter that it inherits would end it */
 }

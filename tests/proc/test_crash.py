@@ -2,13 +2,15 @@
 """Processes are killed, stopped, told to end: who notices, and for how long."""
 
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from lib.instance import BILLING, Caller, Instance
+from lib.instance import AGENT, BILLING, Caller, Instance, demote
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -102,6 +104,67 @@ def test_children_end_with_a_killed_supervisor(instance):
     wait_for("supervisor killed to all children gone",
              lambda: all(not os.path.exists(f"/proc/{p}") or "Z" in open(f"/proc/{p}/stat").read().split(")")[1] for p in pids), 1.0)
     instance.process.wait()
+
+
+def gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_children_end_with_a_supervisor_that_is_killed_while_it_starts():
+    with Instance() as i:
+        i.put("acme-sap", b"tok-sap")
+        seen = 0
+        for n in range(20):
+            before = len(i.events("child_started"))
+            i.spawn()
+            if n % 2:
+                wait_for("a first child", lambda: len(i.events("child_started")) > before, 2.0)
+            time.sleep(n * 0.0007)
+            i.process.kill()
+            i.process.wait()
+            pids = [r["pid"] for r in i.events("child_started")[before:]]
+            seen += len(pids)
+            wait_for("all children gone", lambda: all(gone(p) for p in pids), 1.0)
+        assert seen >= 10
+        i.start()
+        assert i.token("acme-sap").status == 200
+
+
+def test_a_child_that_cannot_be_started_is_tried_again_without_haste(instance):
+    time.sleep(10.5)  # what has lived this long is started again at once when it ends
+
+    def nofile(soft):
+        subprocess.run(["prlimit", "--pid", str(instance.process.pid), f"--nofile={soft}:"], check=True, preexec_fn=demote(AGENT))
+
+    nofile(4)
+    os.kill(instance.pids()["broker"], signal.SIGKILL)
+    wait_for("the next start to fail", lambda: instance.events("child_not_started"), 1.0)
+    time.sleep(1)
+    assert 2 <= len(instance.events("child_not_started")) <= 8
+    nofile(1024)
+    wait_for("served again", lambda: "broker" in instance.pids() and instance.token("acme-sap").status == 200, 5.0)
+
+
+def children(pid):
+    return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def test_as_process_1_of_a_container_it_buries_the_orphans_of_others():
+    with Instance() as i:
+        command = ["unshare", "--pid", "--fork", "--kill-child", "setpriv", f"--reuid={AGENT}", f"--regid={AGENT}", "--clear-groups",
+                   str(i.build / "bin" / "makini-agent"), "--config", str(i.conf_dir / "agent.conf")]
+        i.process = subprocess.Popen(command, stderr=open(i.log_path, "ab"), env={"PATH": "/usr/bin:/bin"})
+        wait_for("ready", lambda: i.events("ready"), 2.0)
+        pid = children(i.process.pid)[0]
+        own = children(pid)
+        assert re.search(r"^NSpid:.*\t1$", open(f"/proc/{pid}/status").read(), re.M) and len(own) == 2
+        subprocess.run(["nsenter", "-t", str(pid), "-p", "sh", "-c", "sleep 0.3 &"], check=True)
+        wait_for("an orphan", lambda: len(children(pid)) == 3, 1.0)
+        wait_for("it is buried", lambda: children(pid) == own, 1.0)
 
 
 def test_after_a_killed_supervisor_the_next_one_starts_and_the_chain_goes_on(instance):

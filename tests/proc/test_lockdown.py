@@ -59,15 +59,15 @@ claims(
     socket_inet=Row(supervisor=OK, why="only the supervisor makes listeners"),
     socket_inet6=Row(supervisor=OK),
     socket_unix=Row(supervisor=OK),
-    socket_netlink=Row(supervisor=OK),
+    socket_netlink=Row(),
     socket_pair=Row(supervisor=OK, why="its links"),
-    socket_connect=Row(errno.ENOTSOCK, supervisor=errno.ENOTSOCK, why="the upper bound of fetchers to come"),
+    socket_connect=Row(errno.ENOTSOCK, supervisor=errno.ENOTSOCK, why="name services are asked at a reload"),
     socket_bind=Row(errno.ENOTSOCK, supervisor=errno.ENOTSOCK),
     socket_listen=Row(errno.ENOTSOCK, supervisor=errno.ENOTSOCK),
 )
 claims(
     exec_true=Row(supervisor=EACCES, why="it starts what lies in libexec"),
-    exec_fd=Row(supervisor=EACCES),
+    exec_fd=Row(),
     fork_once=Row(supervisor=OK),
     fork_namespace=Row(REACHED, why="a namespace would give capabilities again"),
     fork_clone3=Row(every=errno.ENOSYS, why="its flags cannot be seen by a filter"),
@@ -81,7 +81,7 @@ claims(
     signal_thread=Row(supervisor=EPERM, masked={"supervisor": OK}),
     signal_supervisor=Row(REACHED, supervisor=EPERM, masked={"supervisor": OK}),
     signal_pidfd=Row(errno.EBADF),
-    signal_by_owner=Row(supervisor=OK, why="what is sent so is scoped as any signal"),
+    signal_by_owner=Row(),
     read_limits=Row(),
 )
 claims(
@@ -95,13 +95,13 @@ claims(
     create_in_state=Row(supervisor=OK, every=EACCES),
     chmod_outside=Row(supervisor=OK, why="Landlock knows no chmod; the supervisor sets its sockets' modes"),
     unlink_outside=Row(supervisor=EACCES, broker=EACCES),
-    mkdir_outside=Row(supervisor=EACCES),
+    mkdir_outside=Row(),
     symlink_outside=Row(), link_outside=Row(),
 )
 claims(
     map_exec=Row(supervisor=OK, every=EACCES, why="children's libraries are mapped under its filter"),
     map_write_exec=Row(every=EACCES), gain_exec=Row(every=EACCES),
-    make_memfd=Row(supervisor=OK, why="the page of the audit chain's head"),
+    make_memfd=Row(why="the page of the audit chain's head is made before"),
     make_ring=Row(REACHED), use_keyring=Row(REACHED), load_bpf=Row(REACHED), watch_faults=Row(REACHED), watch_perf=Row(REACHED),
     new_namespace=Row(REACHED), enter_namespace=Row(errno.EBADF), mount_tmpfs=Row(REACHED), change_root=Row(REACHED),
     become_root=Row(REACHED), gain_capability=Row(REACHED, supervisor=EPERM, why="children drop theirs under its filter"),

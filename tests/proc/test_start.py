@@ -2,13 +2,17 @@
 """How the agent starts, and how it says that it cannot."""
 
 import os
+import re
+import signal
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
 from lib.instance import AGENT, BILLING, STRANGER, Instance, demote
+from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
 
@@ -66,6 +70,61 @@ def test_of_two_agents_the_second_exits_75_and_touches_nothing(instance):
     code, said = run(instance, *conf(instance))
     assert code == 75 and str(instance.state) in said
     assert os.stat(instance.sock()).st_ino == before and instance.token("acme-sap").status == 200
+
+
+def test_of_two_agents_started_at_once_one_wins_and_its_sockets_work(instance):
+    for _ in range(20):
+        command = [str(instance.build / "bin" / "makini-agent"), *conf(instance)]
+        both = [subprocess.Popen(command, stderr=open(instance.log_path, "ab"), preexec_fn=demote(AGENT), env={}) for _ in range(2)]
+        try:
+            wait_for("one to give up", lambda: any(p.poll() is not None for p in both), 2.0)
+            loser = next(p for p in both if p.poll() is not None)
+            winner = next(p for p in both if p is not loser)
+            assert loser.returncode == 75
+            wait_for("the other to serve", lambda: instance.sock().exists() and instance.token("acme-sap").status == 200, 2.0)
+            assert winner.poll() is None
+        finally:
+            for p in both:
+                p.terminate()
+                p.wait(60)
+        assert winner.returncode == 0 and not list(instance.run.glob("*.sock"))
+
+
+def test_systemd_is_told_at_an_abstract_address_too_and_as_often_as_it_wants(instance):
+    name = f"makini-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind("\0" + name)
+        s.setblocking(False)
+        instance.environ = {"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "400000"}
+        instance.spawn()
+        said, times = [], []
+
+        def hear():
+            try:
+                got = s.recv(4096).decode().split("\n")
+            except BlockingIOError:
+                return False
+            said.extend(got)
+            times.extend([time.monotonic()] * ("WATCHDOG=1" in got))
+            return len(times) >= 6
+        wait_for("six signs of life, one in 0.2 s", hear, 1.2)
+        assert "READY=1" in said and times[-1] - times[0] < 10 * 5 * 0.2
+        os.kill(instance.process.pid, signal.SIGHUP)
+        wait_for("reloading", lambda: hear() and "RELOADING=1" in said, 1.0)
+        assert any(re.fullmatch(r"MONOTONIC_USEC=\d+", line) for line in said)
+
+
+@pytest.mark.parametrize("key", ["runtime_dir", "state_dir"])
+def test_a_directory_that_anyone_can_swap_is_refused(instance, key):
+    above = instance.dir / "above"
+    above.mkdir()
+    above.chmod(0o777)
+    path = instance.conf_dir / "agent.conf"
+    lines = [f'{key} = "{above}/own";' if line.startswith(key) else line for line in path.read_text().split("\n")]
+    path.write_text("\n".join(lines))
+    code, said = run(instance, *conf(instance))
+    assert code == 1 and key in said and f"chmod o-w {above}" in said
+    assert not list(above.iterdir())
 
 
 def test_sockets_have_their_modes_from_the_first(instance):
@@ -131,6 +190,36 @@ def test_the_reporter_answers_livez_and_readyz(instance):
         return r.status, r.read()
     assert ask("/livez")[0] == 200 and ask("/readyz")[0] == 200
     assert ask("/v1/tokens/acme-sap")[0] == 404 and ask("/")[0] == 404
+
+
+def test_who_trickles_bytes_at_the_reporter_does_not_keep_probes_out(instance):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    instance.write_conf(reporter=f'listen = "127.0.0.1:{port}";')
+    instance.start()
+    slow = [socket.create_connection(("127.0.0.1", port), source_address=(f"127.0.0.{2 + n % 2}", 0)) for n in range(64)]
+
+    def trickle():
+        for s in slow:
+            try:
+                s.send(b"G")
+            except OSError:
+                pass
+
+    def probe():
+        trickle()
+        with socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.9", 0)) as s:
+            s.settimeout(1)
+            try:
+                s.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                return s.recv(100).startswith(b"HTTP/1.1 200")
+            except OSError:
+                return False
+    assert not probe()  # the control: they fill it
+    wait_for("answered beside them", probe, 6.0)
+    for s in slow:
+        s.close()
 
 
 def test_the_environment_of_the_caller_of_the_agent_reaches_no_child(instance):

@@ -38,6 +38,8 @@ struct mk_broker {
 	unsigned gets, refused, cancelled, woken;
 	enum mk_err last_refused;
 	struct mk_waiter *waiting;
+	struct mk_waiter *crowd[64]; /* all that wait, while `waits` */
+	unsigned n_crowd;
 	struct mk_reload *reload;
 };
 
@@ -109,6 +111,8 @@ mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_as
 	if (b->waits && !w->fetched) {
 		w->waiting = true;
 		b->waiting = w;
+		assert_true(b->n_crowd < MK_COUNT(b->crowd));
+		b->crowd[b->n_crowd++] = w;
 		return MK_OK;
 	}
 	*retry_after_s = b->retry_after;

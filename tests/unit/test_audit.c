@@ -5,6 +5,8 @@
  */
 #include "audit_kit.h"
 
+#include <sys/file.h>
+
 static int setup(void **state)
 {
 	struct kit *k = calloc(1, sizeof *k);
@@ -244,6 +246,18 @@ static void foreign_lines_at_the_end_are_an_alarm(void **state)
 	assert_int_equal(v.first.line, 6);
 }
 
+/* A torn write is never as long as a record: what is longer was put there. */
+static void a_long_piece_at_the_end_is_not_taken_for_a_torn_record(void **state)
+{
+	struct kit *k = *state;
+	static char piece[MK_RECORD_MAX + 1];
+	memset(piece, 'x', sizeof piece - 1);
+	torn_tail(k, piece);
+	assert_int_equal(kit_count(k->file, "audit_damaged"), 1);
+	const struct kit_verdict v = kit_verify(k);
+	assert_int_equal(v.first.fault, MK_FAULT_CUT);
+}
+
 static void idle_time_is_recorded_every_ten_seconds(void **state)
 {
 	struct kit *k = *state;
@@ -339,6 +353,30 @@ static void two_writers_of_one_file_are_refused(void **state)
 	assert_null(second);
 }
 
+static void hold_the_file(struct kit *k)
+{
+	const int fd = open(k->file, O_RDWR | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	usleep(300000);
+	_exit(0);
+}
+
+/* The broker of a killed agent may be ending just now. */
+static void a_writer_that_is_just_ending_is_waited_for(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	kit_close(k);
+	const pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		hold_the_file(k);
+	usleep(100000);
+	kit_open(k);
+	assert_true(kit_status(k).writable);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void refused_because(struct kit *k, enum mk_err want, const char *text)
 {
 	struct mk_audit *a = NULL;
@@ -386,11 +424,13 @@ int main(void)
 		CLAIM(a_kill_between_pending_and_write_is_no_mismatch),
 		CLAIM(a_torn_last_line_is_kept_and_vouched_for),
 		CLAIM(foreign_lines_at_the_end_are_an_alarm),
+		CLAIM(a_long_piece_at_the_end_is_not_taken_for_a_torn_record),
 		CLAIM(idle_time_is_recorded_every_ten_seconds),
 		CLAIM(the_chain_goes_on_over_segments),
 		CLAIM(a_kill_amid_a_rotation_loses_nothing),
 		CLAIM(no_text_of_a_caller_breaks_a_line),
 		CLAIM(two_writers_of_one_file_are_refused),
+		CLAIM(a_writer_that_is_just_ending_is_waited_for),
 		CLAIM(files_that_cannot_be_trusted_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
 
 #include "ctl/audit.h"
 
+#include <signal.h>
+
 static struct kit kit;
 static char key[128];
 
@@ -150,6 +152,27 @@ static void segments_are_found_and_sorted(void **state)
 	assert_non_null(strstr(out, "cut"));
 	assert_int_equal(run(out, sizeof out, "verify", "--key", key, k.file, NULL), 0);
 	assert_non_null(strstr(out, "were not named"));
+	assert_int_equal(unlink(first), 0);
+	assert_int_equal(run(out, sizeof out, "verify", "--key", key, "--all", k.file, NULL), 1); /* the oldest was not pruned */
+	assert_non_null(strstr(out, "no record says that `keep` removed them"));
+	kit_done(&k);
+}
+
+static void segments_removed_by_keep_are_not_missed(void **state)
+{
+	(void)state;
+	static char out[8192];
+	struct kit k;
+	kit_init(&k);
+	memcpy(k.conf.recipient, kit.conf.recipient, 32);
+	k.conf.max_size = 16384;
+	k.conf.keep = 1;
+	kit_open(&k);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(kit_write(&k, "acme-1"), MK_OK);
+	kit_close(&k);
+	assert_int_equal(run(out, sizeof out, "verify", "--key", key, "--all", k.file, NULL), 0);
+	assert_non_null(strstr(out, "were removed by `keep`, as recorded"));
 	kit_done(&k);
 }
 
@@ -187,6 +210,59 @@ static void tail_shows_the_last_and_nothing_a_terminal_obeys(void **state)
 	kit_spill(log, "\x1b]0;x\a \xc2\x9b" "31m\r\n", 14);
 	assert_int_equal(run(out, sizeof out, "tail", log, NULL), 0);
 	assert_non_null(strstr(out, "NOT A RECORD: \\x1b]0;x\\x07 \\xc2\\x9b31m\\x0d\n"));
+	assert_int_equal(run(out, sizeof out, "tail", "--json", log, NULL), 0);
+	assert_string_equal(out, ""); /* for programs only records; the rest is told on standard error, as above */
+}
+
+/* `tail -f` in a process of its own, its output in a file. */
+static pid_t follow(const char *log, const char *to)
+{
+	char *argv[] = { (char[]){ "tail" }, (char[]){ "-f" }, (char[]){ "-n" }, (char[]){ "9" }, (char[]){ "--json" }, strdup(log), NULL };
+	const pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		dup2(open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), 1);
+		_exit(mk_ctl_audit(MK_COUNT(argv) - 1, argv));
+	}
+	free(argv[5]);
+	return pid;
+}
+
+/* Many segments come and go between two looks. */
+static void tail_follows_over_rotations_and_misses_nothing(void **state)
+{
+	(void)state;
+	static char out[KIT_BYTES_MAX];
+	char to[160];
+	struct kit k;
+	size_t n = 0;
+	kit_init(&k);
+	k.conf.max_size = 16384;
+	k.conf.keep = 99;
+	kit_open(&k);
+	snprintf(to, sizeof to, "%s/shown", k.dir);
+	const pid_t pid = follow(k.file, to);
+	usleep(100000);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(kit_write(&k, "acme-1"), MK_OK);
+		if (i == 500)
+			usleep(300000); /* and in the middle of one */
+	}
+	const uint64_t last = kit_status(&k).seq;
+	uint64_t seq = 0;
+	for (int i = 0; i < 100 && seq != last; i++) {
+		usleep(50000);
+		n = kit_read(to, out, sizeof out - 1);
+		out[n] = '\0';
+		seq = 0;
+		for (const char *p = out; (p = strstr(p, "{\"seq\":")); p++)
+			if (strtoull(p + 7, NULL, 10) == seq + 1)
+				seq++;
+	}
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(seq, last); /* each of them, in order */
+	kit_done(&k);
 }
 
 int main(void)
@@ -196,8 +272,10 @@ int main(void)
 		cmocka_unit_test(verify_says_what_holds_and_what_does_not),
 		cmocka_unit_test(an_empty_log_is_not_good),
 		cmocka_unit_test(segments_are_found_and_sorted),
+		cmocka_unit_test(segments_removed_by_keep_are_not_missed),
 		cmocka_unit_test(wrong_use_is_told_with_its_code),
 		cmocka_unit_test(tail_shows_the_last_and_nothing_a_terminal_obeys),
+		cmocka_unit_test(tail_follows_over_rotations_and_misses_nothing),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -16,6 +16,7 @@
 /* These stand before libc's and fail when told to. */
 static int fail_ftruncate;         /* errno */
 static _Atomic int fail_fdatasync; /* errno, once */
+static bool never_syncs;
 
 int ftruncate(int fd, off_t n)
 {
@@ -27,7 +28,7 @@ int ftruncate(int fd, off_t n)
 
 int fdatasync(int fd)
 {
-	const int e = atomic_exchange(&fail_fdatasync, 0);
+	const int e = never_syncs ? EIO : atomic_exchange(&fail_fdatasync, 0);
 	if (e == 0)
 		return (int)syscall(SYS_fdatasync, fd);
 	errno = e;
@@ -42,8 +43,14 @@ static int setup(void **state)
 	return 0;
 }
 
+static void limit(rlim_t bytes);
+
 static int teardown(void **state)
 {
+	never_syncs = false;
+	fail_ftruncate = 0;
+	fail_fdatasync = 0;
+	limit(RLIM_INFINITY);
 	kit_done(*state);
 	free(*state);
 	return 0;
@@ -178,6 +185,104 @@ static void it_opens_on_a_full_disk_and_heals(void **state)
 	const struct kit_verdict v = kit_verify(k);
 	kit_assert_good(&v);
 	assert_int_equal(v.r.restarts, 1);
+}
+
+static void a_log_whose_first_line_is_damaged_is_never_removed(void **state)
+{
+	struct kit *k = *state;
+	static char log[KIT_BYTES_MAX];
+	kit_open(k);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	kit_close(k);
+	const size_t n = kit_read(k->file, log, sizeof log);
+	log[0] = 'x';
+	kit_spill(k->file, log, n);
+	limit((rlim_t)n + 10); /* the opening record fails */
+	kit_open(k);
+	assert_false(kit_status(k).writable);
+	assert_int_equal(size_of(k->file), n);
+	limit(RLIM_INFINITY);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	assert_int_equal(kit_count(k->file, "acme-1"), 1);
+}
+
+/* In a fault nobody looks at each record; what happened meanwhile is seen before the next one is written. */
+static void what_happens_to_the_file_in_a_fault_is_noticed(void **state)
+{
+	struct kit *k = *state;
+	static const char *const alarms[] = { "audit_gone", "audit_cut", "audit_foreign" };
+	kit_open(k);
+	for (size_t i = 0; i < MK_COUNT(alarms); i++) {
+		assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+		const off_t size = size_of(k->file);
+		limit((rlim_t)size);
+		assert_int_equal(kit_write(k, "acme-2"), MK_AUDIT);
+		limit(RLIM_INFINITY);
+		if (i == 0)
+			assert_int_equal(unlink(k->file), 0);
+		else if (i == 1)
+			assert_int_equal(truncate(k->file, size - 40), 0);
+		else
+			kit_append(k->file, "x\n");
+		kit_pass(k, 1000);
+		mk_audit_tick(k->a);
+		assert_true(kit_status(k).writable);
+		assert_int_equal(kit_count(k->file, "\"event\":\"open\""), 1); /* a new segment: nothing went behind that end */
+		assert_int_equal(kit_count(k->file, alarms[i]), 1);
+		assert_int_equal(kit_count(k->file, "audit_resumed"), 1);
+	}
+}
+
+static void a_sync_that_fails_at_a_rotation_is_an_alarm(void **state)
+{
+	struct kit *k = *state;
+	k->conf.max_size = 16384;
+	kit_open(k);
+	while (size_of(k->file) + 4096 <= 16384)
+		assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	fail_fdatasync = EIO; /* that of the old segment */
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	assert_string_equal(kit_status(k).alarm, "audit_sync");
+	assert_int_equal(kit_count(k->file, "audit_sync"), 1);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.rotations, 1);
+}
+
+static unsigned files_in(const char *dir)
+{
+	unsigned n = 0;
+	DIR *d = opendir(dir);
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* Each try begins a segment, as a descriptor whose sync failed is never trusted again. */
+static void a_disk_that_never_syncs_is_not_filled_with_segments(void **state)
+{
+	struct kit *k = *state;
+	const struct mk_audit_rec rec = kit_grant("acme-1");
+	kit_open(k);
+	never_syncs = true;
+	for (int i = 0; i < 4 * 600; i++) { /* ten minutes */
+		assert_int_equal(mk_audit_write_synced(k->a, &rec), MK_AUDIT);
+		kit_pass(k, 250);
+		mk_audit_tick(k->a);
+	}
+	assert_true(files_in(k->dir) < 25);
+	never_syncs = false;
+	kit_pass(k, 60000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
 }
 
 static void a_rotation_that_fails_fails_closed_and_heals(void **state)
@@ -339,6 +444,10 @@ int main(void)
 		CLAIM(denials_of_a_bad_time_are_written_later),
 		CLAIM(a_file_that_cannot_be_made_anew_fails_closed_and_heals),
 		CLAIM(it_opens_on_a_full_disk_and_heals),
+		CLAIM(a_log_whose_first_line_is_damaged_is_never_removed),
+		CLAIM(what_happens_to_the_file_in_a_fault_is_noticed),
+		CLAIM(a_sync_that_fails_at_a_rotation_is_an_alarm),
+		CLAIM(a_disk_that_never_syncs_is_not_filled_with_segments),
 		CLAIM(a_rotation_that_fails_fails_closed_and_heals),
 		CLAIM(a_half_record_that_stays_is_vouched_for),
 		CLAIM(a_half_opening_record_that_stays_is_vouched_for),

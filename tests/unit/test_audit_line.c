@@ -42,7 +42,8 @@ static void what_the_writer_never_writes_is_refused(void **state)
 		"", "{}", MAC, HEAD MAC, HEAD "," MAC " ", " " HEAD "," MAC, HEAD "," MAC "\n",
 		HEAD ", \"a\":1," MAC, HEAD ",\"a\" :1," MAC, HEAD ",\"a\":01," MAC, HEAD ",\"a\":1.5," MAC, HEAD ",\"a\":1e3," MAC,
 		HEAD ",\"a\":9223372036854775808," MAC, HEAD ",\"a\":+1," MAC, HEAD ",\"a\":-," MAC, HEAD ",\"a\":{}," MAC,
-		HEAD ",\"a\":[1]," MAC, HEAD ",\"a\":\"\t\"," MAC, HEAD ",\"a\":\"\x7f\"," MAC, HEAD ",\"a\":\"\\x\"," MAC,
+		HEAD ",\"a\":[1]," MAC, HEAD ",\"a\":\"\t\"," MAC, HEAD ",\"a\":\"\x7f\"," MAC, HEAD ",\"a\":\"\x9b\"," MAC,
+		HEAD ",\"a\":\"\xc2\x9b\"," MAC, HEAD ",\"a\":\"\xc3\"," MAC, HEAD ",\"a\":\"\\x\"," MAC,
 		HEAD ",\"a\":\"\\u12G4\"," MAC, HEAD ",\"a\":\"\\u00AF\"," MAC, HEAD ",\"a\":\"," MAC, HEAD ",\"A\":1," MAC,
 		HEAD ",\"\":1," MAC, HEAD ",\"a\":nul," MAC, HEAD ",\"a\":True," MAC, HEAD ",,\"a\":1," MAC, HEAD ",\"a\":1,," MAC,
 		"{\"seq\":07,\"time\":\"\",\"mono\":5,\"env\":\"p\",\"event\":\"e\"," MAC,
@@ -63,6 +64,7 @@ static void what_the_writer_never_writes_is_refused(void **state)
 		assert_false(takes(bad[i]));
 	}
 	assert_true(takes("{\"seq\":7,\"time\":\"\",\"mono\":5,\"env\":\"p\",\"event\":\"e\"," MAC));
+	assert_true(takes(HEAD ",\"a\":\"\xc3\xa9\"," MAC));
 }
 
 static void a_line_longer_than_any_record_is_refused(void **state)

@@ -336,6 +336,35 @@ static void a_forged_part_behind_a_cut_is_unlinked(void **state)
 	}
 }
 
+/* What no chain can prevent, as the documents say: with the public key alone, a whole history of one's own. */
+static void a_whole_forged_log_is_found_by_a_known_head_only(void **state)
+{
+	(void)state;
+	struct kit forger;
+	struct kit_verdict v;
+	struct mk_line last;
+	assert_true(mk_line_parse(mk_span(whole + begins[n_lines - 1], line_n(n_lines - 1) - 1), &last));
+	kit_init(&forger);
+	for (int part = 0; part < 2; part++) {
+		kit_open(&forger);
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(kit_write(&forger, "acme-9"), MK_OK);
+		kit_close(&forger);
+	}
+	const char *files[] = { forger.file, NULL };
+	struct mk_verify_conf conf = kit_verify_conf(&kit, &v);
+	kit_verify_files(&conf, &v, files);
+	kit_assert_good(&v);
+	assert_int_equal(v.r.last_seq, last.seq);
+	conf = kit_verify_conf(&kit, &v);
+	conf.expects = true;
+	conf.expect_seq = last.seq;
+	memcpy(conf.expect_mac, last.mac, MK_CHAIN_MAC);
+	kit_verify_files(&conf, &v, files);
+	assert_int_equal(v.first.fault, MK_FAULT_HEAD);
+	kit_done(&forger);
+}
+
 static void without_a_key_order_and_form_are_still_checked(void **state)
 {
 	(void)state;
@@ -382,6 +411,7 @@ int main(void)
 		cmocka_unit_test(a_log_of_another_environment_is_found),
 		cmocka_unit_test(another_auditors_log_cannot_be_verified),
 		cmocka_unit_test(a_forged_part_behind_a_cut_is_unlinked),
+		cmocka_unit_test(a_whole_forged_log_is_found_by_a_known_head_only),
 		cmocka_unit_test(without_a_key_order_and_form_are_still_checked),
 		cmocka_unit_test(any_piece_size_gives_the_same_verdict),
 	};

@@ -55,7 +55,7 @@ static void the_right_configuration_is_read_as_it_is_written(void **state)
 	assert_int_equal(c->platform, MK_HOST);
 	assert_int_equal(c->n_backends, 2);
 	assert_string_equal(c->backends[0].file, "/var/lib/makini/production/store"); /* from state_dir */
-	path_in(&d, "store.key", path);
+	path_in(&d, "keys/store.key", path);
 	assert_string_equal(c->backends[0].key_file, path); /* from the file's own directory */
 	assert_string_equal(c->backends[0].type, "local");
 	assert_true(c->backends[0].timeout_ms == 5000 && c->backends[1].timeout_ms == 10000);

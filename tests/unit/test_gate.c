@@ -221,6 +221,32 @@ static void one_uid_cannot_have_more_waiters_than_its_limit(void **state)
 	assert_int_equal(mk_flights_waiting(fix.b->flights), 0);
 }
 
+/* Questions go on when who asked has left: they are counted, too. */
+static void one_uid_cannot_keep_the_others_from_asking(void **state)
+{
+	(void)state;
+	struct call k;
+	char name[32];
+	unsigned open = 0;
+	warm("v1", "token-one", NULL);
+	for (unsigned i = 0; i < 2 * MK_FLIGHTS_MAX; i++) {
+		fix.boot += 100; /* within its rate, and long before any answer is late */
+		snprintf(name, sizeof name, "acme-%u", i);
+		call_get(&k, BILLING_UID, name);
+		open += k.w.waiting;
+		if (k.w.waiting)
+			mk_waiter_cancel(fix.b, &k.w);
+		else
+			assert_int_equal(k.err, MK_RATE_LIMITED);
+	}
+	assert_int_equal(open, MK_FLIGHTS_PER_UID);
+	struct mk_flight *f = NULL;
+	const struct mk_flight_key key = { .kind = MK_FLIGHT_GET, .name = { "acme-0" }, .previous = true };
+	assert_int_equal(mk_flight_begin(fix.b->flights, &key, SYNC_UID, &f), MK_OK);
+	advance(TTL);
+	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_OK); /* nothing can be asked: the last good value */
+}
+
 static void an_answer_that_nobody_waits_for_changes_nothing(void **state)
 {
 	(void)state;
@@ -367,6 +393,7 @@ int main(void)
 		T(a_rate_is_refused_with_the_time_to_wait),
 		T(a_crowd_at_one_cold_token_makes_one_fetch),
 		T(one_uid_cannot_have_more_waiters_than_its_limit),
+		T(one_uid_cannot_keep_the_others_from_asking),
 		T(an_answer_that_nobody_waits_for_changes_nothing),
 		T(who_left_is_not_woken),
 		T(a_woken_one_may_cancel_the_others),

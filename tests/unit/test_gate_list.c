@@ -67,6 +67,30 @@ static void a_list_shows_what_the_caller_may_read_in_pages(void **state)
 	assert_int_equal(fix.lists, 2);
 }
 
+static void looking_through_many_names_costs_as_much_as_many_calls(void **state)
+{
+	static char text[MK_LIST_PAGE_MAX][8];
+	static const char *names[MK_LIST_PAGE_MAX];
+	(void)state;
+	struct listing l;
+	unsigned served = 0;
+	for (unsigned i = 0; i < MK_LIST_PAGE_MAX; i++) {
+		snprintf(text[i], sizeof text[i], "b%03u", i);
+		names[i] = text[i];
+	}
+	list_as(&l, SYNC_UID, 8); /* who may read none of them is asked about each */
+	answer_names(false, names, MK_LIST_PAGE_MAX);
+	for (list_again(&l.w); l.err == MK_OK; list_again(&l.w)) {
+		l.w.fetched = false;
+		served++;
+	}
+	assert_int_equal(l.err, MK_RATE_LIMITED);
+	assert_in_range(served, 1000 / (1 + MK_LIST_PAGE_MAX / 100) - 1, 1000 / (1 + MK_LIST_PAGE_MAX / 100) + 2);
+	advance(1000);
+	list_again(&l.w);
+	assert_int_equal(l.err, MK_OK);
+}
+
 static void pages_that_do_not_go_on_cost_the_fetcher_its_link(void **state)
 {
 	(void)state;
@@ -97,6 +121,7 @@ int main(void)
 #define T(claim) cmocka_unit_test_setup_teardown(claim, fix_make, fix_drop)
 	const struct CMUnitTest tests[] = {
 		T(a_list_shows_what_the_caller_may_read_in_pages),
+		T(looking_through_many_names_costs_as_much_as_many_calls),
 		T(pages_that_do_not_go_on_cost_the_fetcher_its_link),
 		T(an_action_on_the_instance_is_recorded_before_it_is_allowed),
 	};

@@ -116,6 +116,27 @@ static void a_head_has_a_largest_size(void **state)
 	assert_true(closed);
 }
 
+/* Were a head taken beside which no answer fits, the gate would record a grant and nobody would get the token. */
+static void who_is_asked_for_a_token_can_always_send_it(void **state)
+{
+	static char big[10000];
+	unsigned served = 0, refused = 0;
+	(void)state;
+	for (int fields = 1; fields <= 120; fields += 17)
+		for (int n = 0; n <= 8200; n += n < 5500 ? 1100 : 30) {
+			int at = snprintf(big, sizeof big, "GET /v1/tokens/acme HTTP/1.1\r\nHost: a\r\n");
+			for (int i = 1; i < fields; i++)
+				at += snprintf(big + at, sizeof big - (size_t)at, "a: b\r\n");
+			snprintf(big + at, sizeof big - (size_t)at, "X-A: %0*d\r\n\r\n", n, 0);
+			const unsigned before = world_b->gets;
+			const bool got = strstr(ask(big, NULL), "HTTP/1.1 200 ") != NULL;
+			assert_int_equal(world_b->gets - before, got);
+			served += got;
+			refused += !got;
+		}
+	assert_true(served > 40 && refused > 40);
+}
+
 static void a_head_that_drips_in_ends_by_the_clock(void **state)
 {
 	(void)state;
@@ -196,6 +217,35 @@ static void unread_answers_of_one_uid_do_not_take_the_slab(void **state)
 	assert_int_equal(mk_secret_in_use(), 0);
 }
 
+static void a_crowd_that_is_woken_at_once_does_not_take_the_slab(void **state)
+{
+	int fds[40];
+	(void)state;
+	world_b->waits = true;
+	world_b->token_bytes = 16000; /* there are 16 slots for such */
+	for (size_t i = 0; i < MK_COUNT(fds); i++) {
+		fds[i] = connect_as(1000);
+		say(fds[i], TOKEN);
+		run_ms(2);
+	}
+	assert_int_equal(world_b->n_crowd, MK_COUNT(fds));
+	for (unsigned i = 0; i < world_b->n_crowd; i++) {
+		struct mk_waiter *w = world_b->crowd[i];
+		w->waiting = false;
+		w->fetched = true;
+		w->woken(w);
+	}
+	close(fds[0]); /* one leaves when it was woken, and not resumed yet */
+	for (size_t i = 1; i < MK_COUNT(fds); i++) {
+		const char *text = hear(fds[i], NULL);
+		assert_int_equal(status_of(text), 200);
+		assert_true(strlen(body_of(text)) > 16000);
+		close(fds[i]);
+	}
+	run_ms(20);
+	assert_int_equal(mk_secret_in_use(), 0);
+}
+
 static void one_uid_cannot_fill_the_table(void **state)
 {
 	int fds[70];
@@ -229,6 +279,9 @@ static void the_table_has_an_end_for_all_together(void **state)
 		fds[i] = connect_as((uid_t)(1000 + i / 40));
 	assert_int_equal(world_b->refused, 30);
 	assert_int_equal(world_b->last_refused, MK_NOT_READY);
+	snprintf(world_path, sizeof world_path, "%s/admin.sock", world_dir);
+	assert_int_equal(status_of(ask(HEALTH, NULL)), 200); /* the security team is not shut out */
+	snprintf(world_path, sizeof world_path, "%s/api.sock", world_dir);
 	for (size_t i = 0; i < MK_COUNT(fds); i++)
 		close(fds[i]);
 	run_ms(20);
@@ -402,12 +455,20 @@ static void an_end_with_callers_in_every_state_frees_all(void **state)
 {
 	(void)state;
 	world_b->waits = true;
-	const int idle = connect_as(1000), half = connect_as(1000), waiting = connect_as(1000);
+	const int idle = connect_as(1000), half = connect_as(1000), woken = connect_as(1000), waiting = connect_as(1000);
 	say(half, "GET /v1");
+	say(woken, TOKEN);
+	run_ms(5);
+	struct mk_waiter *w = MK_TAKE(world_b->waiting);
 	say(waiting, TOKEN);
 	run_ms(5);
+	w->waiting = false;
+	w->fetched = true;
+	w->woken(w);
 	world_h = mk_http_free(world_h);
 	assert_int_equal(world_b->cancelled, 1);
+	assert_true(peer_closed(woken));
+	close(woken);
 	assert_true(peer_closed(idle) && peer_closed(half) && peer_closed(waiting));
 	close(idle);
 	close(half);
@@ -420,10 +481,12 @@ int main(void)
 		CLAIM(what_could_hide_a_second_request_gets_one_answer_and_an_end),
 		CLAIM(a_refused_name_does_not_end_the_connection),
 		CLAIM(a_head_has_a_largest_size),
+		CLAIM(who_is_asked_for_a_token_can_always_send_it),
 		CLAIM(a_head_that_drips_in_ends_by_the_clock),
 		CLAIM(a_quiet_connection_ends_by_the_clock_and_not_before),
 		CLAIM(a_reader_that_never_reads_is_cut_off_and_its_token_wiped),
 		CLAIM(unread_answers_of_one_uid_do_not_take_the_slab),
+		CLAIM(a_crowd_that_is_woken_at_once_does_not_take_the_slab),
 		CLAIM(one_uid_cannot_fill_the_table),
 		CLAIM(the_table_has_an_end_for_all_together),
 		CLAIM(without_descriptors_it_waits_quietly),

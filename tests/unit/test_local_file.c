@@ -110,7 +110,7 @@ static void tags_beyond_the_limits_are_refused(void **state)
 {
 	struct store *s = *state;
 	struct mk_tag many[MK_TAGS_MAX + 1] = { { "", "" } };
-	const struct mk_tag bad[] = { { "a=b", "x" }, { "a b", "x" }, { "", "x" }, { "k", "a\nb" }, { "k", "\xff" } };
+	const struct mk_tag bad[] = { { "a=b", "x" }, { "a b", "x" }, { "", "x" }, { "k", "a\nb" }, { "k", "\xff" }, { "k", "\xc2\x9b" "31m" } };
 	for (size_t i = 0; i < MK_COUNT(many); i++) {
 		snprintf(many[i].key, sizeof many[i].key, "k%zu", i);
 		snprintf(many[i].value, sizeof many[i].value, "v");

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -363,6 +365,22 @@ static void a_peer_that_left_costs_no_process(void **state)
 	mk_close(pair[0]);
 }
 
+static void a_file_limit_costs_no_process(void **state)
+{
+	(void)state;
+	struct rlimit was, one = { 1, RLIM_INFINITY };
+	const int fd = memfd_create("limited", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	one.rlim_max = was.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &one), 0);
+	assert_int_equal(write(fd, "xy", 2), 1);
+	assert_int_equal(write(fd, "y", 1), -1); /* SIGXFSZ is ignored */
+	assert_int_equal(errno, EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	mk_close(fd);
+}
+
 static void on_idle(void *arg)
 {
 	if (++*(unsigned *)arg == 3)
@@ -423,6 +441,7 @@ int main(void)
 		T(a_bad_descriptor_is_an_error),
 		T(signals_come_through_the_loop),
 		T(a_peer_that_left_costs_no_process),
+		T(a_file_limit_costs_no_process),
 		T(the_idle_hook_runs_once_a_round_and_may_stop_the_loop),
 		T(a_stop_before_the_run_counts),
 		T(without_a_fake_a_timer_waits_its_time),

@@ -225,6 +225,9 @@ static void services_that_no_evidence_tells_apart_are_refused(void **state)
 	service(&r, "one", "api", 5, 50);
 	service(&r, "two", "api", 5, 51);
 	mk_policy_free(compiled(&r));
+	service(&r, "root", "admin", 0, ANY); /* whom a service without a uid never takes */
+	service(&r, "all", "admin", ANY, ANY);
+	mk_policy_free(compiled(&r));
 }
 
 static void rules_that_cannot_mean_anything_are_refused(void **state)
@@ -353,8 +356,15 @@ static void an_action_on_the_instance_needs_a_star(void **state)
 	rule(&r, true, "one", BIT(RELOAD), "*");
 	rule(&r, true, "one", BIT(STATUS), "acme-*");
 	rule(&r, false, "two", BIT(STATUS), "a*");
+	service(&r, "three", "admin", 3, ANY);
+	rule(&r, false, "three", BIT(STATUS) | BIT(GET), "*-payroll");
 	struct mk_policy *p = compiled(&r);
+	const struct mk_name nothing = { "" };
 	(void)state;
+	assert_true(may(p, 2, MK_ACTION_GET, "acme-payroll")); /* a pattern that begins with a star is not the star */
+	assert_false(may(p, 2, MK_ACTION_GET, "acme"));
+	assert_false(may(p, 2, MK_ACTION_STATUS, NULL));
+	assert_int_equal(mk_policy_check(p, 0, MK_ACTION_STATUS, &nothing).decision, MK_DENY); /* nor is no name the instance */
 	assert_true(may(p, 0, MK_ACTION_STATUS, NULL)); /* a deny of some names is not one of the instance */
 	assert_false(may(p, 0, MK_ACTION_RELOAD, NULL));
 	assert_false(may(p, 1, MK_ACTION_STATUS, NULL));

@@ -201,6 +201,56 @@ static void a_reload_shares_sockets_and_can_be_taken_back(void **state)
 	mk_listeners_close(&new, NULL);
 }
 
+static void a_group_that_is_taken_away_loses_the_socket(void **state)
+{
+	struct mk_conf_listener before_l, after_l;
+	const struct mk_conf before = { .listeners = &before_l, .n_listeners = 1 };
+	const struct mk_conf after = { .listeners = &after_l, .n_listeners = 1 };
+	struct mk_listeners old, new;
+	struct mk_why why = { 0 };
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	conf_listener(&before_l, "api", 0660);
+	conf_listener(&after_l, "api", 0660);
+	before_l.gid = 12345;
+	assert_int_equal(mk_listeners_open(&before, &none, &old, &why), MK_OK);
+	assert_int_equal(stat_of("api.sock").st_gid, 12345);
+	assert_int_equal(mk_listeners_open(&after, &old, &new, &why), MK_OK);
+	assert_int_equal(stat_of("api.sock").st_gid, getegid());
+	mk_listeners_close(&new, &old); /* refused: as before */
+	assert_int_equal(stat_of("api.sock").st_gid, 12345);
+	assert_int_equal(mk_listeners_open(&after, &old, &new, &why), MK_OK);
+	mk_listeners_close(&old, &new); /* taken */
+	assert_int_equal(stat_of("api.sock").st_gid, getegid());
+
+	assert_int_equal(mk_listeners_open(&before, &new, &old, &why), MK_OK);
+	mk_listeners_close(&old, &new); /* a group that was given by a refused reload is gone, too */
+	assert_int_equal(stat_of("api.sock").st_gid, getegid());
+	mk_listeners_close(&new, NULL);
+}
+
+static void a_socket_that_someone_removed_is_made_anew(void **state)
+{
+	struct mk_conf_listener l;
+	const struct mk_conf c = { .listeners = &l, .n_listeners = 1 };
+	struct mk_listeners old, new;
+	struct mk_why why = { 0 };
+	(void)state;
+	conf_listener(&l, "api", 0666);
+	assert_int_equal(mk_listeners_open(&c, &none, &old, &why), MK_OK);
+	assert_int_equal(unlink(l.path), 0);
+	assert_int_equal(mk_listeners_open(&c, &old, &new, &why), MK_OK);
+	assert_true(can_connect("api.sock"));
+	mk_listeners_close(&new, &old); /* refused: nothing that nobody listens at is left */
+	assert_false(there("api.sock"));
+	assert_int_equal(mk_listeners_open(&c, &old, &new, &why), MK_OK);
+	mk_listeners_close(&old, &new);
+	assert_true(can_connect("api.sock"));
+	mk_listeners_close(&new, NULL);
+	assert_false(there("api.sock"));
+}
+
 static void a_taken_tcp_address_is_named_with_its_key(void **state)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -239,6 +289,26 @@ static void a_missing_directory_is_made_with_its_mode(void **state)
 	assert_non_null(strstr(why.text, "install -d"));
 }
 
+static void a_directory_that_anyone_can_swap_is_refused(void **state)
+{
+	char open_to_all[MK_SOCKET_PATH_MAX], inside[MK_SOCKET_PATH_MAX];
+	struct mk_why why = { 0 };
+	(void)state;
+	at(open_to_all, "all");
+	at(inside, "all/run");
+	assert_int_equal(mkdir(open_to_all, 0700), 0);
+	assert_int_equal(chmod(open_to_all, 0755), 0);
+	assert_int_equal(mk_dir_stays(inside, "runtime_dir", &why), MK_OK);
+	assert_int_equal(chmod(open_to_all, 01777), 0); /* as /tmp: what is ours there stays ours */
+	assert_int_equal(mk_dir_stays(inside, "runtime_dir", &why), MK_OK);
+	assert_int_equal(chmod(open_to_all, 0777), 0);
+	assert_int_equal(mk_dir_stays(inside, "runtime_dir", &why), MK_DENIED);
+	assert_non_null(strstr(why.text, "runtime_dir"));
+	assert_non_null(strstr(why.text, "chmod o-w"));
+	assert_int_equal(rmdir(open_to_all), 0);
+	assert_int_equal(mk_dir_stays(inside, "runtime_dir", &why), MK_SYSTEM);
+}
+
 static void a_state_directory_has_one_holder(void **state)
 {
 	struct mk_why why = { 0 };
@@ -271,13 +341,37 @@ static void notices_arrive_by_path_and_by_abstract_name(void **state)
 		char *const environment[] = { unset, variable, NULL };
 		mk_notify_open(&n, environment);
 		assert_int_equal(n.watchdog_us, 10000000);
-		mk_notify(&n, "READY=%d", 1);
+		assert_true(mk_notify(&n, "READY=%d", 1));
 		assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), 7);
 		assert_string_equal(got, "READY=1");
 		mk_closep(&n.fd);
 		if (!abstract)
 			assert_int_equal(unlink(a.sun_path), 0);
 	}
+}
+
+static void a_notice_that_finds_no_room_is_not_taken_for_said(void **state)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char variable[160], got[64];
+	struct mk_notify n;
+	unsigned said = 0;
+	(void)state;
+	snprintf(a.sun_path, sizeof a.sun_path, "%s/full", home);
+	snprintf(variable, sizeof variable, "NOTIFY_SOCKET=%s", a.sun_path);
+	char *const environment[] = { variable, NULL };
+	mk_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&a, sizeof a), 0);
+	mk_notify_open(&n, environment);
+	while (said < 100000 && mk_notify(&n, "READY=1"))
+		said++;
+	assert_in_range(said, 1, 99999);
+	assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), 7);
+	while (recv(fd, got, sizeof got, MSG_DONTWAIT) == 7)
+		;
+	assert_true(mk_notify(&n, "READY=1"));
+	mk_closep(&n.fd);
+	assert_int_equal(unlink(a.sun_path), 0);
 }
 
 static void without_a_socket_nobody_is_told(void **state)
@@ -290,7 +384,7 @@ static void without_a_socket_nobody_is_told(void **state)
 	assert_int_equal(n.fd, -1);
 	mk_notify_open(&n, empty);
 	assert_int_equal(n.fd, -1);
-	mk_notify(&n, "READY=1");
+	assert_true(mk_notify(&n, "READY=1"));
 }
 
 static int make_home(void **state)
@@ -316,10 +410,14 @@ int main(void)
 		cmocka_unit_test(what_is_not_a_socket_of_ours_is_left_alone),
 		cmocka_unit_test(a_foreign_socket_is_left_alone),
 		cmocka_unit_test(a_reload_shares_sockets_and_can_be_taken_back),
+		cmocka_unit_test(a_group_that_is_taken_away_loses_the_socket),
+		cmocka_unit_test(a_socket_that_someone_removed_is_made_anew),
 		cmocka_unit_test(a_taken_tcp_address_is_named_with_its_key),
 		cmocka_unit_test(a_missing_directory_is_made_with_its_mode),
+		cmocka_unit_test(a_directory_that_anyone_can_swap_is_refused),
 		cmocka_unit_test(a_state_directory_has_one_holder),
 		cmocka_unit_test(notices_arrive_by_path_and_by_abstract_name),
+		cmocka_unit_test(a_notice_that_finds_no_room_is_not_taken_for_said),
 		cmocka_unit_test(without_a_socket_nobody_is_told),
 	};
 	return cmocka_run_group_tests_name("supervisor", tests, make_home, remove_home);

@@ -89,6 +89,9 @@ static const struct rule every_role_may[] = {
 	/* what a sanitizer's runtime calls behind our back, to watch and to report */
 	ALLOW(sigaltstack), ALLOW(write), ALLOW(openat), ALLOW(read), ALLOW(close), ALLOW(readlinkat), ALLOW(sched_yield),
 	ALLOW(futex), ALLOW(newfstatat),
+#ifdef SYS_open
+	ALLOW(open), ALLOW(readlink),
+#endif
 #endif
 };
 
@@ -101,7 +104,6 @@ static const struct rule a_child_locking_down[] = {
 	PRCTL(PR_SET_NAME), /* started by descriptor, a program is called by its number at first */
 	PRCTL(PR_SET_NO_NEW_PRIVS), PRCTL(PR_GET_NO_NEW_PRIVS), PRCTL(PR_CAPBSET_DROP), PRCTL(PR_CAP_AMBIENT),
 	PRCTL(PR_GET_DUMPABLE), PRCTL(PR_SET_PDEATHSIG), PRCTL(MK_PR_SET_MDWE), PRCTL(MK_PR_GET_MDWE),
-	PRCTL(PR_CAPBSET_READ), /* libcap does when it is loaded, as a module of getgrnam(3) may do */
 };
 
 /* -- making */

@@ -5,7 +5,7 @@
  *           capabilities, dies with its parent (children), rlimits;
  *   files   Landlock, once the configuration is known and all that must be opened is open
  *           (a helper thread starts after this step);
- *   calls   MDWE, then the role's seccomp allow-list on all threads (TSYNC).
+ *   calls   MDWE, then the role's two seccomp filters on all threads (TSYNC).
  * mk_guards[] is the one table of what is required, what falls back, and to what;
  * the report says what is in force and goes into `makinictl status` and the log.
  * A required guard that cannot be had is an error unless `exceptions` names it.
@@ -70,8 +70,8 @@ struct mk_path_rule {
 
 /* One row of a role's allow-list. `arg` rows compare one argument under a mask. Several rows for one call: any may match.
  * No row can allow what no role may do: PROT_EXEC (EACCES), being dumpable again (EPERM), namespaces, clone3 (ENOSYS),
- * TIOCSTI, and, without may_signal, signals to other processes, F_SETOWN and its kin. Needs no rows: exit, exit_group, rt_sigreturn, restart_syscall,
- * rt_sigprocmask, getpid, gettid, tgkill to own threads. */
+ * TIOCSTI, F_SETOWN and its kin, and, without may_signal, signals to other processes. Needs no rows: exit, exit_group,
+ * rt_sigreturn, restart_syscall, rt_sigprocmask, getpid, gettid, tgkill to own threads, brk, munmap, madvise. */
 enum mk_call_test { MK_CALL_ANY, MK_CALL_EQ /* (arg & mask) == value */ };
 struct mk_call_rule {
 	int nr; /* __NR_* ; -1 entries (not on this architecture) are passed over */
@@ -79,7 +79,8 @@ struct mk_call_rule {
 	unsigned arg;
 	uint64_t mask, value;
 };
-/* Calls that answer an errno instead of ending the process (for libraries that merely probe), where no row allows them. */
+/* Calls that answer an errno instead of ending the process (for libraries that merely probe): whole calls, of which
+ * no row allows any part (BUG otherwise). */
 struct mk_call_refusal {
 	int nr, error;
 };
