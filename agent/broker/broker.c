@@ -187,7 +187,7 @@ static void tick(void *arg)
 		b->swept_ms = now;
 		mk_store_sweep(b->store, now, b->refresh.ttl_ms + b->refresh.serve_stale_ms);
 	}
-	mk_health_check(b);
+	mk_health_tick(b);
 }
 
 mk_must mk_broker_new(struct mk_broker **ret)
@@ -277,7 +277,9 @@ int mk_broker_run(int link_fd)
 		mk_log_why(MK_ERROR, "broker_failed", e, &why);
 		return 1;
 	}
-	if (b->supervisor && b->audit) /* else another broker may be writing by now */
+	if (b->supervisor && b->audit) { /* else another broker may be writing by now */
+		mk_health_tell_head(b);
 		b->audit = mk_audit_close(b->audit);
+	}
 	return b->exit_code; /* the rest ends with the process, the link last: while it stands, this process has not ended */
 }

@@ -81,7 +81,7 @@ struct mk_broker {
 	bool health_sent;
 	uint32_t reasons_sent;
 	bool audit_was_writable;
-	int64_t probed_ms, swept_ms; /* boot clock */
+	int64_t probed_ms, swept_ms, told_ms; /* boot clock */
 	struct mk_msg_role roles[MK_ROLE_COUNT];
 	struct mk_alarm alarms[MK_ALARMS_MAX];
 	size_t n_alarms;
@@ -103,6 +103,9 @@ void mk_broker_stop(struct mk_broker *b, int exit_code);
 
 /* health.c */
 void mk_health_check(struct mk_broker *b);            /* tells the supervisor where the reasons changed */
+void mk_health_tick(struct mk_broker *b);
+/* The audit chain's head, into the process log: what left the host with it is an anchor that `audit verify --expect` takes. */
+void mk_health_tell_head(struct mk_broker *b);
 bool mk_health_log_replaced(struct mk_broker *b);     /* a new directory stands in its place: only a fresh process may open it */
 void mk_alarm_raise(struct mk_broker *b, const char *code); /* code: a fixed word; logged the first time */
 void mk_alarm_clear(struct mk_broker *b, const char *code);

@@ -9,6 +9,7 @@
 #include "agent/broker/fetch.h"
 
 #define BIT(r) (1u << (r))
+#define TELL_HEAD_MS 60000
 
 static bool audit_writable(const struct mk_broker *b)
 {
@@ -72,6 +73,21 @@ static void audit_alarm(struct mk_broker *b, uint32_t reasons)
 		mk_alarm_clear(b, "audit_unavailable");
 	else
 		mk_alarm_raise(b, "audit_unavailable");
+}
+
+void mk_health_tell_head(struct mk_broker *b)
+{
+	struct mk_audit_status s;
+	mk_audit_status(b->audit, &s);
+	mk_log(MK_INFO, "audit_head", MK_KV_N("seq", s.seq), MK_KV_S("mac", s.head));
+	b->told_ms = mk_boot_ms();
+}
+
+void mk_health_tick(struct mk_broker *b)
+{
+	if (b->told_ms == 0 || mk_boot_ms() - b->told_ms >= TELL_HEAD_MS)
+		mk_health_tell_head(b);
+	mk_health_check(b);
 }
 
 void mk_health_check(struct mk_broker *b)

@@ -12,7 +12,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_WAIT_MS 500
+#define LOCK_NAP_MS  10
 
 static enum mk_err cannot_make(const char *path, mode_t mode, const char *key, struct mk_why *why)
 {
@@ -55,14 +59,28 @@ enum mk_err mk_dir_stays(const char *path, const char *key, struct mk_why *why)
 	return MK_OK;
 }
 
+/* A supervisor that was killed while it started a child leaves the lock with that child until its exec: wait a little,
+ * or a unit that is told not to try again after 75 would stay down. */
+static bool lock_soon(int fd)
+{
+	const struct timespec nap = { .tv_nsec = LOCK_NAP_MS * 1000000 };
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	for (int ms = 0;; ms += LOCK_NAP_MS) {
+		if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
+			return true;
+		if ((errno != EAGAIN && errno != EACCES) || ms >= LOCK_WAIT_MS)
+			return false;
+		nanosleep(&nap, NULL);
+	}
+}
+
 enum mk_err mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why)
 {
 	mk_fd dir = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	mk_fd fd = dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return mk_why_set(why, MK_SYSTEM, "state_dir: %s/lock cannot be opened: %s", state_dir, strerrordesc_np(errno));
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	if (fcntl(fd, F_OFD_SETLK, &whole) == 0) {
+	if (lock_soon(fd)) {
 		*ret_fd = MK_TAKE_FD(fd);
 		return MK_OK;
 	}

@@ -221,6 +221,22 @@ def test_every_record_dropped_doubled_or_swapped_is_found(instance):
     assert whole.returncode == 0
 
 
+def test_the_process_log_carries_heads_that_find_a_cut(instance):
+    """An attacker who cuts the audit log afterwards has the process log, which left the host, against them."""
+    wait_for("the first head", lambda: instance.events("audit_head"), 1.0)
+    instance.token("acme-sap")
+    assert instance.stop() == 0
+    head = instance.events("audit_head")[-1]
+    expect = ["--expect", f"{head['seq']}:{head['mac']}"]
+    verify = ["audit", "verify", "--key", instance.auditor_key]
+    assert instance.ctl(*verify, *expect, instance.audit_log).returncode == 0
+    copy = instance.dir / "cut.jsonl"
+    lines = instance.audit_log.read_bytes().splitlines(keepends=True)
+    copy.write_bytes(b"".join(lines[:head["seq"] - 1]))
+    assert instance.ctl(*verify, copy).returncode == 0  # the control: by itself the cut log is a sound log
+    assert instance.ctl(*verify, *expect, copy, check=False).returncode == 1
+
+
 def test_bits_flipped_in_a_real_log_are_found(instance):
     instance.token("acme-sap")
     assert instance.stop() == 0
