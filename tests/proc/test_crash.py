@@ -155,8 +155,8 @@ def children(pid):
 
 def test_as_process_1_of_a_container_it_buries_the_orphans_of_others():
     with Instance() as i:
-        command = ["unshare", "--pid", "--fork", "--kill-child", "setpriv", f"--reuid={AGENT}", f"--regid={AGENT}", "--clear-groups",
-                   str(i.build / "bin" / "makini-agent"), "--config", str(i.conf_dir / "agent.conf")]
+        command = ["unshare", "--pid", "--fork", "--kill-child", "setpriv", "--pdeathsig", "KILL", f"--reuid={AGENT}", f"--regid={AGENT}",
+                   "--clear-groups", str(i.build / "bin" / "makini-agent"), "--config", str(i.conf_dir / "agent.conf")]
         i.process = subprocess.Popen(command, stderr=open(i.log_path, "ab"), env={"PATH": "/usr/bin:/bin"})
         wait_for("ready", lambda: i.events("ready"), 2.0)
         pid = children(i.process.pid)[0]
