@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * May this service do this? The answer starts as "no, by default" and names the rule
- * that changed it. A deny is looked for first and beats any allow; what it hides is
- * still `covered` where an allow names it too.
+ * that changed it. A deny beats any allow, wherever it stands.
  */
 #include "policy/policy_.h"
 
@@ -41,9 +40,8 @@ struct mk_verdict mk_policy_check(const struct mk_policy *p, uint32_t service, e
 	const struct mk_grants *g = &p->grants[service];
 	const uint32_t allow = first(p, &g->allow, action, name);
 	const uint32_t deny = first(p, &g->deny, action, name);
-	v.covered = allow != MK_NO_RULE;
 	v.rule = deny != MK_NO_RULE ? deny : allow;
-	if (!v.covered || deny != MK_NO_RULE)
+	if (allow == MK_NO_RULE || deny != MK_NO_RULE)
 		return v;
 	v.rate_per_hour = p->rules.rules[allow].rate_per_hour;
 	if (v.rate_per_hour == 0)

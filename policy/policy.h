@@ -37,7 +37,6 @@ enum mk_decision { MK_DENY = 0, MK_ALLOW = 0x6d }; /* zeroed memory denies */
 struct mk_verdict {
 	enum mk_decision decision;
 	uint32_t rule;          /* index in file order of the rule that decided, MK_NO_RULE: the default */
-	bool covered;           /* an allow rule covers the name: a missing one may be said to be missing */
 	uint32_t rate_per_hour; /* of the deciding allow rule, or the default */
 };
 

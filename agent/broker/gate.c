@@ -19,7 +19,6 @@ struct get {
 	const struct mk_ask *ask;
 	struct mk_waiter *w;
 	struct mk_audit_rec rec;
-	bool covered;
 	/* what was chosen */
 	const struct mk_entry *entry;
 	const struct mk_version *version;
@@ -82,7 +81,6 @@ static mk_must may_get(struct get *g, struct mk_caller *c, unsigned *retry_after
 	g->rec.connection = g->ask->name.s;
 	const struct mk_verdict v = mk_policy_check(g->b->policy, c->service, MK_ACTION_GET, &g->ask->name);
 	g->rec.rule_line = mk_gate_line(g->b, &v);
-	g->covered = v.covered;
 	if (v.decision != MK_ALLOW)
 		return mk_gate_deny(g->b, &g->rec, MK_DENIED);
 	if (g->w->fetched)
@@ -138,10 +136,9 @@ static mk_must choose(struct get *g)
 	return settle(g, v, true);
 }
 
+/* Who comes here was allowed: a missing token may be said to be missing. */
 static enum mk_err choice_failed(struct get *g, enum mk_err e)
 {
-	if (e == MK_NOT_FOUND && !g->covered)
-		e = MK_DENIED;
 	if (mk_err_retry(e) && e != MK_RATE_LIMITED)
 		return e; /* not a decision: nothing was refused */
 	return mk_gate_deny(g->b, &g->rec, e);

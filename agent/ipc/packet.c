@@ -33,6 +33,28 @@ static bool collect(struct msghdr *m, int fds[FDS_SEEN_MAX], size_t *n)
 	return good;
 }
 
+/* An empty packet and the end of the link read alike; but only after the end can nothing be sent. */
+static bool peer_is_there(int sock)
+{
+	const struct msghdr nothing = { 0 };
+	return sendmsg(sock, &nothing, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || (errno != EPIPE && errno != ECONNRESET);
+}
+
+/* What came, or BAD_REQUEST with all descriptors closed. */
+static mk_must judge(int sock, struct msghdr *m, size_t n, struct mk_got *ret)
+{
+	int fds[FDS_SEEN_MAX];
+	size_t n_fds = 0;
+	const bool good = collect(m, fds, &n_fds);
+	if (!good || n_fds > 1 || (m->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (n == 0 && n_fds == 0 && peer_is_there(sock))) {
+		for (size_t i = 0; i < n_fds; i++)
+			mk_close(fds[i]);
+		return MK_BAD_REQUEST;
+	}
+	*ret = (struct mk_got){ n, n_fds == 1 ? fds[0] : -1 };
+	return MK_OK;
+}
+
 enum mk_err mk_packet_recv(int sock, uint8_t *buf, size_t cap, struct mk_got *ret)
 {
 	union control control;
@@ -49,16 +71,7 @@ enum mk_err mk_packet_recv(int sock, uint8_t *buf, size_t cap, struct mk_got *re
 	if (n < 0)
 		return errno == EAGAIN ? MK_NOT_READY : MK_SYSTEM;
 
-	int fds[FDS_SEEN_MAX];
-	size_t n_fds = 0;
-	const bool good = collect(&m, fds, &n_fds);
-	if (!good || n_fds > 1 || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		for (size_t i = 0; i < n_fds; i++)
-			mk_close(fds[i]);
-		return MK_BAD_REQUEST;
-	}
-	*ret = (struct mk_got){ (size_t)n, n_fds == 1 ? fds[0] : -1 };
-	return MK_OK;
+	return judge(sock, &m, (size_t)n, ret);
 }
 
 enum mk_err mk_packet_send(int sock, const struct mk_out *o)

@@ -14,7 +14,7 @@ struct mk_got {
 	int fd;       /* -1, or the receiver's */
 };
 
-/* NOT_READY: nothing there. BAD_REQUEST: cut short, or more than one descriptor (all closed). SYSTEM. */
+/* NOT_READY: nothing there. BAD_REQUEST: empty, cut short, or more than one descriptor (all closed). SYSTEM. */
 mk_must mk_packet_recv(int sock, uint8_t *buf, size_t cap, struct mk_got *ret);
 
 struct mk_out {

@@ -30,7 +30,7 @@ static void ask(const struct mk_policy *p, uint32_t service, enum mk_action acti
 	must(v.decision == MK_ALLOW || v.decision == MK_DENY);
 	must(!r == (v.rule == MK_NO_RULE));
 	if (v.decision == MK_ALLOW)
-		must(r && !r->deny && v.covered && v.rate_per_hour > 0);
+		must(r && !r->deny && v.rate_per_hour > 0);
 	else
 		must(!r || r->deny);
 	if (r)

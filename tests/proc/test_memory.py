@@ -65,18 +65,22 @@ def test_the_scan_is_not_blind(scene, role):
     assert hits
 
 
-def test_the_scan_finds_a_planted_token_in_every_form():
-    token = new_token()
-    forms = encodings(token)
-    whole = {k: v for k, v in forms.items() if not k.startswith("window")}
+def found_in_a_process_that_holds(values, needles):
+    """The names of the needles that a scan finds in a process with these values in its memory."""
     script = "import sys,time; x=[bytes.fromhex(h) for h in sys.stdin.read().split()]; print('up', flush=True); time.sleep(60)"
     with subprocess.Popen(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as victim:
-        victim.stdin.write(" ".join(v.hex() for v in whole.values()).encode())
+        victim.stdin.write(" ".join(v.hex() for v in values).encode())
         victim.stdin.close()
         victim.stdout.readline()
-        hits, _ = scan(victim.pid, forms)
+        hits, _ = scan(victim.pid, needles)
         victim.kill()
-    assert {name for name, _ in hits} == set(forms)
+    return {name for name, _ in hits}
+
+
+def test_the_scan_finds_a_planted_token_in_every_form():
+    forms = encodings(new_token())
+    whole = [v for k, v in forms.items() if not k.startswith("window")]
+    assert found_in_a_process_that_holds(whole, forms) == set(forms)
 
 
 def test_the_store_key_lies_in_the_fetchers_locked_memory_only(scene):
@@ -84,9 +88,11 @@ def test_the_store_key_lies_in_the_fetchers_locked_memory_only(scene):
     text = instance.key_file.read_bytes().strip()
     key = base64.b64decode(text)
     needles = {"raw": key, "base64": text, **{f"w{i}": key[i:i + 8] for i in range(len(key) - 7)}}
-    for role, pid in instance.pids().items():
-        hits, _ = scan(pid, needles)
-        assert [(n, hex(m.start), m.name) for n, m in hits if role != "fetcher" or not m.locked] == [], role
+    assert found_in_a_process_that_holds([key, text], needles) == set(needles)  # a control: it is found where it lies
+    hits = {role: scan(pid, needles)[0] for role, pid in instance.pids().items()}
+    assert {n for n, m in hits["fetcher"] if m.locked} == set(needles) - {"base64"}  # another: it does lie there
+    for role, found in hits.items():
+        assert [(n, hex(m.start), m.name) for n, m in found if role != "fetcher" or not m.locked] == [], role
 
 
 def test_no_process_has_the_token_in_its_command_line_environment_or_log(scene):

@@ -235,9 +235,18 @@ def test_children_inherit_only_named_descriptors(instance):
     with open(instance.dir / "canary", "w") as canary:
         os.set_inheritable(canary.fileno(), True)
         instance.start()
-    for role, pid in instance.pids().items():
-        links = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
-        assert not any("canary" in x for x in links), role
+        control = subprocess.Popen(["sleep", "60"], close_fds=False, preexec_fn=demote(AGENT))  # as the agent is started
+
+    def holds_it(pid):
+        return any("canary" in os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd"))
+    try:
+        assert holds_it(control.pid)
+    finally:
+        control.kill()
+        control.wait()
+    pids = instance.pids()
+    assert set(pids) == {"supervisor", "broker", "fetcher"}
+    assert [role for role, pid in pids.items() if holds_it(pid)] == []
 
 
 def test_a_missing_memory_lock_is_refused_and_an_exception_is_honoured_and_shown(instance):

@@ -161,6 +161,35 @@ static void not_modified_costs_no_grant_and_no_token(void **state)
 	mk_answer_done(&k.a);
 }
 
+static void to_know_the_tag_is_no_right(void **state)
+{
+	static const uid_t uids[] = { SYNC_UID, 9999 };
+	char tag[MK_ETAG_MAX + 2];
+	struct call k;
+	(void)state;
+	warm("v1", "token-one", NULL);
+	call_get(&k, BILLING_UID, "acme-erp");
+	snprintf(tag, sizeof tag, "\"%s\"", k.a.etag);
+	mk_answer_done(&k.a);
+	const char *const headers[] = { tag, "\"x\"", "*" };
+	for (size_t i = 0; i < MK_COUNT(uids) * MK_COUNT(headers); i++) {
+		call_get(&k, uids[i / MK_COUNT(headers)], "acme-erp");
+		k.ask.if_none_match = mk_span_of(headers[i % MK_COUNT(headers)]);
+		assert_int_equal(mk_gate_get(fix.b, &k.c, &k.ask, &k.w, &k.a, &k.retry), MK_DENIED);
+		assert_false(k.a.not_modified);
+		assert_string_equal(k.a.etag, "");
+		assert_null(k.a.leaves);
+	}
+	call_get(&k, BILLING_UID, "acme-erp"); /* the control: who may is told by two of the three */
+	mk_answer_done(&k.a);
+	for (size_t i = 0; i < MK_COUNT(headers); i++) {
+		k.ask.if_none_match = mk_span_of(headers[i]);
+		assert_int_equal(mk_gate_get(fix.b, &k.c, &k.ask, &k.w, &k.a, &k.retry), MK_OK);
+		assert_int_equal(k.a.not_modified, i != 1);
+		mk_answer_done(&k.a);
+	}
+}
+
 static void a_rate_is_refused_with_the_time_to_wait(void **state)
 {
 	(void)state;
@@ -390,6 +419,7 @@ int main(void)
 		T(a_sealed_value_that_was_changed_is_never_served),
 		T(with_no_room_for_the_answer_no_grant_is_recorded),
 		T(not_modified_costs_no_grant_and_no_token),
+		T(to_know_the_tag_is_no_right),
 		T(a_rate_is_refused_with_the_time_to_wait),
 		T(a_crowd_at_one_cold_token_makes_one_fetch),
 		T(one_uid_cannot_have_more_waiters_than_its_limit),

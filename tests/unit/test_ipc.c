@@ -542,6 +542,24 @@ static void a_peer_that_leaves_is_no_error_and_its_last_words_are_heard(void **s
 	end_close(&e);
 }
 
+static void an_empty_packet_and_half_a_leave_are_faults(void **state)
+{
+	(void)state;
+	for (int half = 0; half < 2; half++) {
+		struct end e;
+		into_phase(&e, &mk_msgs[MK_MSG_PING]);
+		if (half)
+			assert_int_equal(shutdown(e.raw, SHUT_WR), 0);
+		else
+			assert_int_equal(send(e.raw, "", 0, 0), 0);
+		settle();
+		assert_int_equal(e.frames, 0);
+		assert_int_equal(e.gone, 1);
+		assert_int_equal(e.why, MK_BAD_REQUEST);
+		end_close(&e);
+	}
+}
+
 static void the_largest_frame_passes(void **state)
 {
 	(void)state;
@@ -671,6 +689,7 @@ int main(void)
 		cmocka_unit_test(a_handlers_error_ends_the_link),
 		cmocka_unit_test(a_link_may_be_freed_in_its_own_handler),
 		cmocka_unit_test(a_peer_that_leaves_is_no_error_and_its_last_words_are_heard),
+		cmocka_unit_test(an_empty_packet_and_half_a_leave_are_faults),
 		cmocka_unit_test(the_largest_frame_passes),
 		cmocka_unit_test(a_slow_peer_gets_all_frames_in_order_and_the_queue_is_bounded),
 		cmocka_unit_test(descriptors_that_wait_are_not_lost_and_not_leaked),

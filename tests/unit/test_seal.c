@@ -11,6 +11,8 @@
 
 #include "agent/broker/seal.h"
 
+#include <sodium.h>
+
 #define PLAIN "tok-3f9a1c77-plain-text-of-a-token"
 
 static const struct mk_word production = { "production" };
@@ -77,6 +79,41 @@ static void another_process_cannot_open_it(void **state)
 	mk_seal_free(other);
 }
 
+static const char *always_the_same_name(void)
+{
+	return "always the same";
+}
+
+static uint32_t always_the_same_word(void)
+{
+	return 7;
+}
+
+static void always_the_same_bytes(void *const out, const size_t n)
+{
+	memset(out, 7, n);
+}
+
+/* Keys are random; here they are made equal, so that only the label tells two environments apart. */
+static void the_environment_is_part_of_where_it_belongs(void **state)
+{
+	static randombytes_implementation same = { .implementation_name = always_the_same_name,
+						   .random = always_the_same_word, .buf = always_the_same_bytes };
+	const struct mk_word staging = { "staging" };
+	(void)state;
+	assert_true(sodium_init() >= 0);
+	randombytes_set_implementation(&same);
+	struct mk_seal *one = new_seal(&production), *twin = new_seal(&production), *other = new_seal(&staging);
+	randombytes_set_implementation(&randombytes_sysrandom_implementation);
+	struct mk_sealed *sealed = shut(one, &here);
+	assert_int_equal(try_open(twin, &here, sealed), MK_OK); /* the control: the keys are equal */
+	assert_int_equal(try_open(other, &here, sealed), MK_BUG);
+	mk_sealed_free(sealed);
+	mk_seal_free(one);
+	mk_seal_free(twin);
+	mk_seal_free(other);
+}
+
 static void any_changed_byte_is_found(void **state)
 {
 	(void)state;
@@ -138,6 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sealed_value_opens_only_where_it_belongs),
 		cmocka_unit_test(another_process_cannot_open_it),
+		cmocka_unit_test(the_environment_is_part_of_where_it_belongs),
 		cmocka_unit_test(any_changed_byte_is_found),
 		cmocka_unit_test(the_plain_text_is_not_in_it_and_no_two_are_alike),
 		cmocka_unit_test(more_than_a_secret_is_refused),
