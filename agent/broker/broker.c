@@ -5,6 +5,7 @@
  */
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/ahead.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/http.h"
 #include "mk/own.h"
@@ -183,6 +184,7 @@ static void tick(void *arg)
 	}
 	mk_start_record_due(b);
 	mk_fetch_tick(b);
+	mk_ahead_tick(b);
 	if (now - b->swept_ms >= SWEEP_MS) {
 		b->swept_ms = now;
 		mk_store_sweep(b->store, now, b->refresh.ttl_ms + b->refresh.serve_stale_ms);
@@ -203,6 +205,8 @@ mk_must mk_broker_new(struct mk_broker **ret)
 		e = mk_flights_new(&b->flights);
 	if (e == MK_OK)
 		e = mk_rates_new(&b->rates);
+	if (e == MK_OK)
+		e = mk_missing_new(&b->missing);
 	if (e == MK_OK)
 		e = mk_timer_new(b->loop, tick, b, &b->tick);
 	if (e == MK_OK)
@@ -230,6 +234,7 @@ struct mk_broker *mk_broker_free(struct mk_broker *b)
 	mk_store_free(b->store);
 	mk_seal_free(b->seal);
 	mk_rates_free(b->rates);
+	mk_missing_free(b->missing);
 	mk_policy_free(b->policy);
 	mk_timer_free(b->tick);
 	mk_timer_free(b->drain);

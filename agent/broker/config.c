@@ -7,6 +7,7 @@
  */
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/ahead.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/pending.h"
 #include "mk/own.h"
@@ -220,6 +221,8 @@ static void swap(struct mk_broker *b, struct mk_pending *p)
 	b->swapped = true;
 	swap_stores(b, p);
 	swap_watches(b, p);
+	mk_missing_clear(b->missing);
+	mk_ahead_begin(b);
 	b->n_listeners = p->n_listeners;
 	for (size_t i = 0; i < p->n_listeners; i++)
 		b->listeners[i] = p->listeners[i].name;

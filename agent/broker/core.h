@@ -10,6 +10,7 @@
 #include "agent/broker/broker.h"
 #include "agent/broker/directory.h"
 #include "agent/broker/flight.h"
+#include "agent/broker/missing.h"
 #include "agent/broker/rate.h"
 #include "agent/broker/store.h"
 
@@ -34,6 +35,15 @@ struct mk_watch {
 	struct mk_source *source;
 	uint8_t backend;
 	char file[256];
+};
+
+/* What is fetched of one's own accord (ahead.h). */
+struct mk_ahead {
+	size_t part;          /* of the store, that was looked at last */
+	bool prefetch;        /* not done yet */
+	int64_t from_ms;      /* boot clock: not before */
+	struct mk_name after; /* names up to here were looked at */
+	size_t left;          /* that may still be fetched */
 };
 
 struct mk_pending; /* config.c: a configuration that is still coming in */
@@ -76,12 +86,15 @@ struct mk_broker {
 	struct mk_flights *flights;
 	struct mk_directory directory;
 	struct mk_rates *rates;
+	struct mk_missing *missing;
+	struct mk_ahead ahead;
 
 	/* health and status */
 	bool health_sent;
 	uint32_t reasons_sent;
 	bool audit_was_writable;
-	int64_t probed_ms, swept_ms, told_ms; /* boot clock */
+	int64_t probe_ms, swept_ms, told_ms; /* boot clock; probe: the next look at stores that fail */
+	unsigned probes;                     /* looks since they failed */
 	struct mk_msg_role roles[MK_ROLE_COUNT];
 	struct mk_alarm alarms[MK_ALARMS_MAX];
 	size_t n_alarms;

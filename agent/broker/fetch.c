@@ -7,9 +7,11 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/schedule.h"
 #include "mk/own.h"
 
-#define PROBE_MS 5000 /* between looks at stores that fail */
+#include <sodium.h>
+
 #define QUESTION_MAX 512
 
 static const struct mk_flight_key the_list = { .kind = MK_FLIGHT_LIST };
@@ -79,6 +81,7 @@ void mk_fetch_changed(struct mk_broker *b, size_t backend)
 {
 	size_t at = 0;
 	b->replicas[backend].epoch++;
+	mk_missing_clear(b->missing);
 	for (struct mk_flight *f; (f = mk_flight_each(b->flights, &at));)
 		if (f->backend == backend)
 			f->joinable = false; /* it may bring what was there before the change */
@@ -163,9 +166,18 @@ static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const st
 		mk_log(MK_WARN, "secret_unusable", MK_KV_S("connection", f->key.name.s), MK_KV_S("fault", fault ? fault : ""));
 	else if (e == MK_NO_MEMORY)
 		mk_alarm_raise(b, "store_full");
-	else if (e == MK_OK)
+	else if (e == MK_OK) {
+		mk_missing_drop(b->missing, &f->key.name, f->key.previous);
 		mk_alarm_clear(b, "store_full");
+	}
 	return e;
+}
+
+static void not_there(struct mk_broker *b, const struct mk_flight *f)
+{
+	mk_store_remove(b->store, &f->key.name, slot_of(f));
+	if (f->joinable) /* else the store has changed since it was asked */
+		mk_missing_add(b->missing, &f->key.name, f->key.previous, mk_boot_ms());
 }
 
 /* What the answer changes, and what who waits is told. */
@@ -179,7 +191,7 @@ static enum mk_err apply_get(struct mk_broker *b, const struct mk_flight *f, con
 			return e;
 	}
 	if (e == MK_NOT_FOUND)
-		mk_store_remove(b->store, &f->key.name, slot_of(f));
+		not_there(b, f);
 	else
 		note_failure(b, f);
 	return e;
@@ -210,6 +222,15 @@ static mk_must on_fetched(struct mk_broker *b, struct mk_span body)
 	return MK_OK;
 }
 
+/* A store may give its tokens but not their names: that it refuses a list says nothing of its health. */
+static void note_list(struct mk_broker *b, uint8_t backend, enum mk_err e)
+{
+	if (e == MK_BACKEND)
+		b->replicas[backend].calls++;
+	else
+		note_call(b, backend, e);
+}
+
 /* A listing has no name that could be missing. */
 static enum mk_err list_error(enum mk_err e)
 {
@@ -227,7 +248,7 @@ static mk_must on_listed(struct mk_broker *b, struct mk_span body)
 	if (f->key.kind != MK_FLIGHT_LIST)
 		return MK_BAD_REQUEST;
 	enum mk_err e = as_store_error(m.err);
-	note_call(b, f->backend, e);
+	note_list(b, f->backend, e);
 	if (next_backend(b, f, e))
 		return MK_OK;
 	if (e == MK_OK)
@@ -314,6 +335,17 @@ static void give_up(struct mk_broker *b, struct mk_flight *f)
 	mk_flight_end(b->flights, f, e);
 }
 
+/* So that the instance heals soon, also while nobody asks. */
+static void probe(struct mk_broker *b, int64_t now)
+{
+	if (!mk_fetch_failing(b)) {
+		b->probes = 0;
+	} else if (b->fetcher && now >= b->probe_ms) {
+		b->probe_ms = now + mk_schedule_probe(b->probes++, (uint16_t)randombytes_uniform(UINT16_MAX));
+		mk_fetch_start(b, &the_list, b->nobody.own_uid);
+	}
+}
+
 void mk_fetch_tick(struct mk_broker *b)
 {
 	const int64_t now = mk_boot_ms();
@@ -322,8 +354,5 @@ void mk_fetch_tick(struct mk_broker *b)
 		if (now >= f->deadline_ms)
 			give_up(b, f);
 	ask_unsent(b);
-	if (b->fetcher && mk_fetch_failing(b) && now - b->probed_ms >= PROBE_MS) {
-		b->probed_ms = now; /* so that the instance heals also while nobody asks */
-		mk_fetch_start(b, &the_list, b->nobody.own_uid);
-	}
+	probe(b, now);
 }

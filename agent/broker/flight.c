@@ -36,6 +36,14 @@ size_t mk_flights_waiting(const struct mk_flights *fs)
 	return fs->waiting;
 }
 
+size_t mk_flights_of_uid(struct mk_flights *fs, uid_t uid)
+{
+	size_t at = 0, n = 0;
+	for (const struct mk_flight *f; (f = mk_flight_each(fs, &at));)
+		n += f->uid == uid;
+	return n;
+}
+
 static bool same_key(const struct mk_flight_key *a, const struct mk_flight_key *b)
 {
 	return a->kind == b->kind && a->previous == b->previous && mk_name_eq(&a->name, &b->name);
@@ -53,11 +61,8 @@ struct mk_flight *mk_flight_find(struct mk_flights *fs, const struct mk_flight_k
 
 mk_must mk_flight_begin(struct mk_flights *fs, const struct mk_flight_key *key, uid_t uid, struct mk_flight **ret)
 {
-	size_t at = 0, i = 0;
-	unsigned of_uid = 0;
-	for (const struct mk_flight *f; (f = mk_flight_each(fs, &at));)
-		of_uid += f->uid == uid;
-	if (of_uid >= MK_FLIGHTS_PER_UID)
+	size_t i = 0;
+	if (mk_flights_of_uid(fs, uid) >= MK_FLIGHTS_PER_UID)
 		return MK_RATE_LIMITED;
 	while (i < fs->high && fs->slot[i].used)
 		i++;

@@ -42,6 +42,7 @@ struct mk_flights;
 mk_must mk_flights_new(struct mk_flights **ret);
 struct mk_flights *mk_flights_free(struct mk_flights *fs); /* waiters are let go without being woken */
 size_t mk_flights_waiting(const struct mk_flights *fs);
+size_t mk_flights_of_uid(struct mk_flights *fs, uid_t uid); /* begun for it and not ended */
 
 struct mk_flight *mk_flight_find(struct mk_flights *fs, const struct mk_flight_key *key); /* a joinable one, or NULL */
 /* NOT_READY when all slots are in use, RATE_LIMITED beyond MK_FLIGHTS_PER_UID. The first backend is 0, nothing is sent yet. */

@@ -20,7 +20,7 @@ struct get {
 	struct mk_waiter *w;
 	struct mk_audit_rec rec;
 	/* what was chosen */
-	const struct mk_entry *entry;
+	struct mk_entry *entry;
 	const struct mk_version *version;
 	bool stale;
 };
@@ -60,9 +60,35 @@ static int64_t age_ms(const struct mk_version *v)
 	return mk_boot_ms() - v->fetched_ms;
 }
 
+/* How old an answer the caller takes, where that is less than usual. All callers together cause one fetch in a pause. */
+static int64_t most_age(const struct get *g, int64_t usual)
+{
+	const int64_t most = g->ask->max_age_ms;
+	if (most == 0 || most >= usual)
+		return usual;
+	return most > MK_PAUSE_MS ? most : MK_PAUSE_MS;
+}
+
+/* Is it what the caller wants? One that was refused to it may have been replaced just now. */
+static bool suits(const struct get *g, const struct mk_version *v)
+{
+	const bool refused = g->ask->not_version && strcmp(g->ask->not_version, v->version) == 0;
+	return age_ms(v) < (refused ? MK_PAUSE_MS : most_age(g, INT64_MAX));
+}
+
+/* Did the store say just now that there is none? */
+static bool known_missing(const struct get *g)
+{
+	const struct mk_broker *b = g->b;
+	const int64_t usual = b->refresh.ttl_ms < MK_MISSING_MS ? b->refresh.ttl_ms : MK_MISSING_MS;
+	return mk_missing_known(b->missing, &g->ask->name, g->ask->previous, mk_boot_ms(), most_age(g, usual));
+}
+
 /* Good enough without asking the store. One that is past its expiry is asked for again, at most once in a pause. */
 static bool fresh(const struct get *g, const struct mk_version *v)
 {
+	if (!suits(g, v))
+		return false;
 	if (mk_gate_changed(g->b, v->backend, v->epoch) || age_ms(v) >= mk_gate_ttl(g->b, g->entry->jitter))
 		return false;
 	return !expired(v) || age_ms(v) < MK_PAUSE_MS;
@@ -124,6 +150,8 @@ static mk_must choose(struct get *g)
 		return after_fetch(g, v);
 	if (v && fresh(g, v))
 		return settle(g, v, false);
+	if (!v && known_missing(g))
+		return MK_NOT_FOUND;
 	const struct mk_flight_key key = { MK_FLIGHT_GET, g->ask->name, g->ask->previous };
 	const bool stale = v && good_stale(g, v);
 	if (!stale || !mk_gate_failing(b, &v->failure)) {
@@ -187,6 +215,7 @@ static mk_must answer(struct get *g, struct mk_answer *ret)
 {
 	struct mk_answer a = { 0 };
 	describe(g, &a);
+	g->entry->at[slot_of(g)].used = true;
 	a.not_modified = g->ask->if_none_match.n > 0 && mk_etag_match(g->ask->if_none_match, a.etag);
 	if (!a.not_modified)
 		MK_TRY(hand_out(g, &a));

@@ -33,6 +33,8 @@ const char *mk_state_word(enum mk_state s);
 struct mk_ask {
 	struct mk_name name;
 	bool previous;             /* ?version=previous */
+	int64_t max_age_ms;        /* ?max_age=: fetched longer ago than this is fetched again; 0: as fresh as the ttl wants it */
+	const char *not_version;   /* ?not=: this version was refused to the caller, look for another; NULL: none */
 	bool waited;               /* the caller was woken after a fetch: X-Cache is a miss */
 	struct mk_span if_none_match; /* the header's raw value, "" where there is none; list and * as RFC 9110 13.1.2 */
 };

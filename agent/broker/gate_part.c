@@ -6,6 +6,7 @@
 #include "agent/broker/gate_part.h"
 
 #include "agent/base/clock.h"
+#include "agent/broker/schedule.h"
 
 #define RULE_DEFAULT (MK_NO_RULE - 1) /* the bucket of all calls without a rate of their own */
 
@@ -77,8 +78,7 @@ void mk_gate_spend(struct mk_broker *b, const struct mk_caller *c, uint32_t call
 
 int64_t mk_gate_ttl(const struct mk_broker *b, uint16_t jitter)
 {
-	const int64_t most = b->refresh.ttl_ms / 100 * b->refresh.jitter_percent;
-	return b->refresh.ttl_ms - (int64_t)((double)most * jitter / UINT16_MAX);
+	return mk_schedule_ttl(b->refresh.ttl_ms, b->refresh.jitter_percent, jitter);
 }
 
 bool mk_gate_changed(const struct mk_broker *b, uint8_t backend, uint32_t epoch)

@@ -7,7 +7,7 @@
 
 #include "agent/broker/core.h"
 
-#define MK_PAUSE_MS    1000  /* between fetches for a value that could not be had, or is past its expiry */
+#define MK_PAUSE_MS    1000  /* between fetches for a value that could not be had, is past its expiry, or does not suit a caller */
 #define MK_PATIENCE_MS 30000 /* so long after a failure a stale value is served at once, without waiting for the next try */
 
 /* A record with the caller's evidence and service. Borrows c and the policy in force. */

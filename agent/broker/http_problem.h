@@ -18,9 +18,11 @@
 	X(NAME, BAD_REQUEST, 0, "a connection's name is 1 to 63 of a-z, 0-9 and '-', begins with a letter or digit and has no '--'") \
 	X(QUERY, BAD_REQUEST, 0, "a query is key=value pairs joined by '&', each key at most once")                     \
 	X(QUERY_NONE, BAD_REQUEST, 0, "this call knows no query parameters")                                            \
-	X(QUERY_TOKEN, BAD_REQUEST, 0, "this call knows one query parameter: version")                                  \
+	X(QUERY_TOKEN, BAD_REQUEST, 0, "this call knows three query parameters: version, max_age and not")              \
 	X(QUERY_LIST, BAD_REQUEST, 0, "this call knows two query parameters: limit and after")                          \
 	X(VERSION, BAD_REQUEST, 0, "version can only be: previous")                                                     \
+	X(MAX_AGE, BAD_REQUEST, 0, "max_age is a whole number and ms, s, m, h or d, such as 10s")                       \
+	X(NOT, BAD_REQUEST, 0, "not is the version that was refused to you, as an answer gave it: 1 to 64 characters")  \
 	X(LIMIT, BAD_REQUEST, 0, "limit is a number from 1 to 1000")                                                    \
 	X(AFTER, BAD_REQUEST, 0, "after is a connection's name, as next gave it")                                       \
 	X(HTTP_VERSION, BAD_REQUEST, 1, "only HTTP/1.1 and HTTP/1.0 are spoken here")                                   \

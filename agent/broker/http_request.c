@@ -23,6 +23,23 @@ static enum mk_hint read_version(struct mk_span value, struct mk_uri *t)
 	return mk_span_is(value, "previous") ? MK_HINT_NONE : MK_HINT_VERSION;
 }
 
+static enum mk_hint read_max_age(struct mk_span value, struct mk_uri *t)
+{
+	if (mk_duration_of(value, &t->max_age_ms) != MK_OK)
+		return MK_HINT_MAX_AGE;
+	if (t->max_age_ms == 0)
+		t->max_age_ms = 1;
+	return MK_HINT_NONE;
+}
+
+static enum mk_hint read_not(struct mk_span value, struct mk_uri *t)
+{
+	if (value.n == 0 || value.n > MK_VERSION_MAX)
+		return MK_HINT_NOT;
+	memcpy(t->not_version, value.p, value.n);
+	return MK_HINT_NONE;
+}
+
 static enum mk_hint read_limit(struct mk_span value, struct mk_uri *t)
 {
 	const bool good = mk_u32_of(value, &t->limit) == MK_OK && t->limit >= 1 && t->limit <= LIST_MAX;
@@ -34,7 +51,8 @@ static enum mk_hint read_after(struct mk_span value, struct mk_uri *t)
 	return mk_name_of(value, &t->after) == MK_OK ? MK_HINT_NONE : MK_HINT_AFTER;
 }
 
-static const struct param of_token[] = { { "version", read_version }, { NULL, NULL } };
+static const struct param of_token[] = { { "version", read_version }, { "max_age", read_max_age }, { "not", read_not },
+					 { NULL, NULL } };
 static const struct param of_list[] = { { "limit", read_limit }, { "after", read_after }, { NULL, NULL } };
 static const struct param of_none[] = { { NULL, NULL } };
 

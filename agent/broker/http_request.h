@@ -9,6 +9,7 @@
 #define MK_HTTP_REQUEST_H
 
 #include "agent/broker/http_problem.h"
+#include "mk/limits.h"
 #include "mk/name.h"
 
 enum mk_resource {
@@ -26,6 +27,8 @@ struct mk_uri {
 	enum mk_resource resource;
 	struct mk_name name;    /* TOKEN */
 	bool previous;          /* TOKEN: ?version=previous */
+	int64_t max_age_ms;     /* TOKEN: ?max_age=10s, 1 at least; 0: not given */
+	char not_version[MK_VERSION_MAX + 1]; /* TOKEN: ?not=VERSION; "": not given */
 	uint32_t limit;         /* TOKENS: 100 unless given */
 	struct mk_name after;   /* TOKENS: "" from the start */
 };

@@ -86,7 +86,8 @@ static enum MHD_Result answer(struct mk_conn *c, struct mk_answer *a)
 enum MHD_Result mk_route_token(struct mk_conn *c)
 {
 	const struct mk_ask ask = {
-		.name = c->uri.name, .previous = c->uri.previous, .waited = c->waited,
+		.name = c->uri.name, .previous = c->uri.previous, .waited = c->waited, .max_age_ms = c->uri.max_age_ms,
+		.not_version = c->uri.not_version[0] ? c->uri.not_version : NULL,
 		.if_none_match = mk_route_header(c, "If-None-Match"),
 	};
 	struct mk_answer a = { 0 };

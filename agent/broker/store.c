@@ -235,6 +235,13 @@ void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms)
 	}
 }
 
+void mk_store_part(struct mk_store *s, size_t part, size_t parts, void (*look)(void *arg, const struct mk_entry *e), void *arg)
+{
+	for (size_t i = CHAINS / parts * part; i < CHAINS / parts * (part + 1); i++)
+		for (const struct mk_entry *e = s->chain[i]; e; e = e->next)
+			look(arg, e);
+}
+
 size_t mk_store_plain_len(const struct mk_version *v)
 {
 	return mk_sealed_plain_len(v->sealed);

@@ -17,6 +17,7 @@
 
 struct mk_version {
 	bool held;                 /* is there one */
+	bool used;                 /* handed out since it was fetched */
 	bool disabled;             /* the store has switched it off; no value is kept */
 	char version[MK_VERSION_MAX + 1];
 	char token_type[MK_TOKEN_TYPE_MAX + 1];
@@ -69,6 +70,9 @@ void mk_store_remove(struct mk_store *s, const struct mk_name *name, enum mk_slo
 void mk_store_clear(struct mk_store *s);
 /* Drops what was fetched longer than max_age_ms ago and so can never be served again. */
 void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms);
+
+/* Every entry of one of `parts` parts of the store. `look` may not put or remove. */
+void mk_store_part(struct mk_store *s, size_t part, size_t parts, void (*look)(void *arg, const struct mk_entry *e), void *arg);
 
 /* Bytes that mk_store_open_ needs. */
 size_t mk_store_plain_len(const struct mk_version *v);

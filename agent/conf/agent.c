@@ -38,6 +38,7 @@ static const struct mk_key refresh_keys[] = {
 	{ "jitter", &mk_kind_percent, offsetof(struct mk_conf_refresh, jitter_percent), .max = 100, .range = "0% to 100%" },
 	{ "serve_stale", &mk_kind_duration, offsetof(struct mk_conf_refresh, serve_stale_ms), .max = 24 * HOUR,
 	  .range = "0s to 24h" },
+	{ "prefetch", &mk_kind_bool, offsetof(struct mk_conf_refresh, prefetch), .required = false },
 };
 static const struct mk_section refresh = MK_SECTION(refresh_keys);
 
@@ -101,7 +102,7 @@ static struct root defaults(void)
 {
 	struct root d = {
 		.conf = {
-			.refresh = { .ttl_ms = 5 * MINUTE, .jitter_percent = 20, .serve_stale_ms = HOUR },
+			.refresh = { .ttl_ms = 5 * MINUTE, .jitter_percent = 20, .prefetch = true, .serve_stale_ms = HOUR },
 			.audit = { .max_size = UINT64_C(1) << 30, .keep = 10 },
 			.limits = { .connections = 4096, .connections_per_uid = 1024, .head_timeout_ms = 5 * SECOND,
 				    .write_timeout_ms = 5 * SECOND, .idle_timeout_ms = MINUTE, .waiters_per_uid = 256 },

@@ -45,6 +45,7 @@ void mk_msg_limits_write(struct mk_wr *w, const struct mk_msg_limits *m)
 {
 	mk_wr_i64(w, m->refresh.ttl_ms);
 	mk_wr_u8(w, m->refresh.jitter_percent);
+	mk_wr_bool(w, m->refresh.prefetch);
 	mk_wr_i64(w, m->refresh.serve_stale_ms);
 	mk_wr_u32(w, m->limits.connections);
 	mk_wr_u32(w, m->limits.connections_per_uid);
@@ -59,6 +60,7 @@ enum mk_err mk_msg_limits_read(struct mk_span body, struct mk_msg_limits *ret)
 	struct mk_rd r = mk_rd_of(body);
 	struct mk_msg_limits m = { .refresh.ttl_ms = mk_rd_ms(&r) };
 	m.refresh.jitter_percent = mk_rd_below(&r, 101);
+	m.refresh.prefetch = mk_rd_bool(&r);
 	m.refresh.serve_stale_ms = mk_rd_ms(&r);
 	m.limits.connections = mk_rd_u32(&r);
 	m.limits.connections_per_uid = mk_rd_u32(&r);

@@ -41,6 +41,7 @@ struct mk_conf_audit {
 struct mk_conf_refresh {
 	int64_t ttl_ms;
 	uint8_t jitter_percent;
+	bool prefetch;              /* what policy can hand out, after a start or reload */
 	int64_t serve_stale_ms;
 };
 

@@ -51,7 +51,7 @@ static inline struct mk_name name_(const char *s)
 
 SAMPLE(begin, { 7, word_("production"), MK_POD, 1u << 3 })
 SAMPLE(number, { 0x01020304 })
-SAMPLE(limits, { { 300000, 20, 3600000 }, { 4096, 1024, 2000, 2000, 60000, 64 } })
+SAMPLE(limits, { { 300000, 20, true, 3600000 }, { 4096, 1024, 2000, 2000, 60000, 64 } })
 SAMPLE(audit, { { "/var/log/makini/audit.jsonl", { 1, 2, 3 }, UINT64_C(1) << 30, 10 }, { 9, 8, 7 } })
 SAMPLE(store, { 2, word_("vault-eu"), "local", true })
 SAMPLE(backend, { 15, { word_("local"), "local", "/var/lib/store", "/etc/key", "", 2000, true } })

@@ -128,6 +128,17 @@ static void a_query_holds_known_keys_once(void **state)
 		{ "/v1/tokens/acme?version=previous&", MK_HINT_QUERY },
 		{ "/v1/tokens/acme?&version=previous", MK_HINT_QUERY },
 		{ "/v1/tokens/acme?=previous", MK_HINT_QUERY_TOKEN },
+		{ "/v1/tokens/acme?max_age=10s", MK_HINT_NONE },
+		{ "/v1/tokens/acme?max_age=0s&not=v1&version=previous", MK_HINT_NONE },
+		{ "/v1/tokens/acme?max_age=10", MK_HINT_MAX_AGE },
+		{ "/v1/tokens/acme?max_age=", MK_HINT_MAX_AGE },
+		{ "/v1/tokens/acme?max_age=-1s", MK_HINT_MAX_AGE },
+		{ "/v1/tokens/acme?max_age=1.5s", MK_HINT_MAX_AGE },
+		{ "/v1/tokens/acme?max_age=99999999999999999999d", MK_HINT_MAX_AGE },
+		{ "/v1/tokens/acme?max_age=1s&max_age=1s", MK_HINT_QUERY },
+		{ "/v1/tokens/acme?not=", MK_HINT_NOT },
+		{ "/v1/tokens/acme?not=v1&not=v2", MK_HINT_QUERY },
+		{ "/v1/tokens?max_age=1s", MK_HINT_QUERY_LIST },
 		{ "/v1/tokens?limit=0", MK_HINT_LIMIT },
 		{ "/v1/tokens?limit=1001", MK_HINT_LIMIT },
 		{ "/v1/tokens?limit=4294967297", MK_HINT_LIMIT },
@@ -144,6 +155,16 @@ static void a_query_holds_known_keys_once(void **state)
 		assert_int_equal(parsed(cases[i].raw).bad, cases[i].why);
 	assert_true(parsed("/v1/tokens/acme?version=previous").previous);
 	assert_false(parsed("/v1/tokens/acme").previous);
+	assert_int_equal(parsed("/v1/tokens/acme").max_age_ms, 0);
+	assert_int_equal(parsed("/v1/tokens/acme?max_age=10s").max_age_ms, 10000);
+	assert_int_equal(parsed("/v1/tokens/acme?max_age=0s").max_age_ms, 1); /* given, and as short as can be */
+	assert_string_equal(parsed("/v1/tokens/acme").not_version, "");
+	assert_string_equal(parsed("/v1/tokens/acme?not=4f~a.b_c=").not_version, "4f~a.b_c=");
+	char not_that[21 + 65 + 1] = "/v1/tokens/acme?not=";
+	memset(not_that + 20, 'a', 64);
+	assert_int_equal(parsed(not_that).bad, MK_HINT_NONE);
+	not_that[84] = 'a';
+	assert_int_equal(parsed(not_that).bad, MK_HINT_NOT);
 	assert_int_equal(parsed("/v1/tokens").limit, 100);
 	assert_int_equal(parsed("/v1/tokens?limit=1000&after=acme").limit, 1000);
 	assert_string_equal(parsed("/v1/tokens?limit=1000&after=acme").after.s, "acme");
