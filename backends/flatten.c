@@ -7,11 +7,10 @@
 #include "backends/flatten.h"
 
 #include "agent/base/secret.h"
+#include "backends/json.h"
 #include "mk/leaf.h"
 #include "mk/limits.h"
 
-#include <jansson.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -150,32 +149,21 @@ static mk_must fit(struct mk_secret **whole, size_t n, struct mk_secret **ret)
 	return mk_secret_copy(mk_secret_span(*whole), ret);
 }
 
-static mk_must parse(struct mk_span text, json_t **ret)
-{
-	json_error_t error;
-	if (sodium_init() < 0)
-		return MK_SYSTEM;
-	json_object_seed((size_t)randombytes_random() | 1); /* its own way opens /dev/urandom, out of reach after lock-down */
-	json_t *root = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, &error);
-	const bool memory = !root && json_error_code(&error) == json_error_out_of_memory;
-	mk_wipe(&error, sizeof error); /* its text quotes the input */
-	if (!root)
-		return memory ? MK_NO_MEMORY : MK_BAD_REQUEST;
-	*ret = root;
-	return MK_OK;
-}
-
-enum mk_err mk_flatten(struct mk_span text, struct mk_secret **ret)
+enum mk_err mk_flatten_value(json_t *object_value, struct mk_secret **ret)
 {
 	mk_auto(mk_secret_freep) struct mk_secret *whole = NULL;
 	MK_TRY(mk_secret_new(MK_SECRET_MAX, &whole));
 	struct walk w = { .out = whole };
-	json_t *root = NULL;
-	MK_TRY(parse(text, &root));
-	const enum mk_err e = json_is_object(root) ? flatten(&w, root) : MK_BAD_REQUEST;
-	json_decref(root);
+	const enum mk_err e = flatten(&w, object_value);
 	mk_wipe(w.pointer, sizeof w.pointer);
 	mk_wipe_stack();
 	MK_TRY(e);
 	return fit(&whole, w.len, ret);
+}
+
+enum mk_err mk_flatten(struct mk_span text, struct mk_secret **ret)
+{
+	mk_auto(mk_json_freep) json_t *root = NULL;
+	MK_TRY(mk_json_parse(text, &root));
+	return mk_flatten_value(root, ret);
 }

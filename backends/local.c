@@ -50,8 +50,9 @@ static enum mk_step ask_key(struct mk_op *op, struct mk_req *out)
 	struct local_op *l = op->state;
 	const bool key = op->conf->key_file[0] != '\0';
 	l->at = L_KEY;
-	*out = (struct mk_req){ MK_REQ_FILE, key ? op->conf->key_file : op->conf->passphrase_file,
-				key ? MK_LOCAL_KEY_TEXT_MAX : MK_LOCAL_PASSPHRASE_MAX + 1, true };
+	*out = (struct mk_req){ .kind = MK_REQ_FILE, .private_file = true,
+				.path = key ? op->conf->key_file : op->conf->passphrase_file,
+				.max = key ? MK_LOCAL_KEY_TEXT_MAX : MK_LOCAL_PASSPHRASE_MAX + 1 };
 	return MK_STEP_SEND;
 }
 
@@ -59,7 +60,7 @@ static enum mk_step ask_store(struct mk_op *op, struct mk_req *out)
 {
 	struct local_op *l = op->state;
 	l->at = L_STORE;
-	*out = (struct mk_req){ MK_REQ_FILE, op->conf->file, MK_LOCAL_FILE_MAX, false };
+	*out = (struct mk_req){ .kind = MK_REQ_FILE, .path = op->conf->file, .max = MK_LOCAL_FILE_MAX };
 	return MK_STEP_SEND;
 }
 

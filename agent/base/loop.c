@@ -150,10 +150,25 @@ void mk_loop_idle(struct mk_loop *l, mk_timer_fn *fn, void *arg)
 	l->idle_arg = arg;
 }
 
-static mk_must round_once(struct mk_loop *l)
+int mk_loop_fd(const struct mk_loop *l)
+{
+	return l->epoll_fd;
+}
+
+int mk_loop_wait_ms(const struct mk_loop *l)
+{
+	return l->stop ? 0 : mk_timers_nap(&l->timers, NAP_MS);
+}
+
+bool mk_loop_stopped(const struct mk_loop *l)
+{
+	return l->stop;
+}
+
+static mk_must round_once(struct mk_loop *l, int wait_ms)
 {
 	struct epoll_event ev[BATCH];
-	const int n = epoll_wait(l->epoll_fd, ev, BATCH, mk_timers_nap(&l->timers, NAP_MS));
+	const int n = epoll_wait(l->epoll_fd, ev, BATCH, wait_ms);
 	if (n < 0 && errno != EINTR)
 		return MK_SYSTEM;
 	for (int i = 0; i < n && !l->stop; i++) {
@@ -166,14 +181,24 @@ static mk_must round_once(struct mk_loop *l)
 	return MK_OK;
 }
 
+static mk_must turn(struct mk_loop *l, bool may_wait)
+{
+	if (l->stop)
+		return MK_OK;
+	if (l->on_idle)
+		l->on_idle(l->idle_arg);
+	return l->stop ? MK_OK : round_once(l, may_wait ? mk_loop_wait_ms(l) : 0);
+}
+
+mk_must mk_loop_turn(struct mk_loop *l)
+{
+	return turn(l, false);
+}
+
 mk_must mk_loop_run(struct mk_loop *l)
 {
-	while (!l->stop) {
-		if (l->on_idle)
-			l->on_idle(l->idle_arg);
-		if (!l->stop)
-			MK_TRY(round_once(l));
-	}
+	while (!l->stop)
+		MK_TRY(turn(l, true));
 	l->stop = false; /* a stop before the run counts too */
 	return MK_OK;
 }

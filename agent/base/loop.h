@@ -39,6 +39,13 @@ mk_must mk_loop_signals(struct mk_loop *l, const int *signals, mk_signal_fn *fn,
 /* Called once before each wait, after all handlers of a round. */
 void mk_loop_idle(struct mk_loop *l, mk_timer_fn *fn, void *arg);
 
+/* For a loop inside another one (curl_multi_poll): the descriptor to be waited on, the longest wait until a
+ * timer is due (ms, -1: none), and one round without waiting. */
+int mk_loop_fd(const struct mk_loop *l);
+int mk_loop_wait_ms(const struct mk_loop *l);
+mk_must mk_loop_turn(struct mk_loop *l);
+bool mk_loop_stopped(const struct mk_loop *l);
+
 mk_must mk_loop_run(struct mk_loop *l);  /* until mk_loop_stop */
 void mk_loop_stop(struct mk_loop *l);
 

@@ -5,6 +5,7 @@
  */
 #include "agent/conf/conf.h"
 #include "agent/conf/sections.h"
+#include "agent/conf/store.h"
 
 #include "agent/base/file.h"
 #include "agent/base/lock/lockdown.h"
@@ -22,6 +23,7 @@
 struct root { /* as written */
 	struct mk_conf conf;
 	gid_t admin_gid;
+	char proxy[MK_URL_MAX];
 };
 
 static const char *const platforms[] = { [MK_HOST] = "host", [MK_POD] = "pod", NULL };
@@ -70,6 +72,11 @@ static const struct mk_key admin_keys[] = {
 };
 static const struct mk_section admin = MK_SECTION(admin_keys);
 
+static const struct mk_key proxy_keys[] = {
+	{ "url", &mk_kind_proxy, offsetof(struct root, proxy), .required = true },
+};
+static const struct mk_section proxy = MK_SECTION(proxy_keys);
+
 static const struct mk_key reporter_keys[] = {
 	{ "listen", &mk_kind_address, offsetof(struct mk_conf, reporter_addr), .required = false },
 };
@@ -93,6 +100,7 @@ static const struct mk_key root_keys[] = {
 	{ "audit", &mk_kind_section, offsetof(struct root, conf.audit), .required = true, .more = &audit },
 	{ "listeners", &mk_kind_list, offsetof(struct root, conf), .more = &mk_listener_list },
 	{ "limits", &mk_kind_section, offsetof(struct root, conf.limits), .more = &limits },
+	{ "proxy", &mk_kind_section, 0, .more = &proxy },
 	{ "reporter", &mk_kind_section, offsetof(struct root, conf), .more = &reporter },
 	{ "lockdown", &mk_kind_section, offsetof(struct root, conf), .more = &lockdown },
 };
@@ -161,6 +169,7 @@ static mk_must read_root(struct mk_reader *r, config_setting_t *root, struct roo
 	MK_TRY(settle_head(r, root, d));
 	for (size_t i = HEAD; i < MK_COUNT(root_keys); i++)
 		MK_TRY(mk_keys_read_one(r, &root_keys[i], root, d));
+	mk_backends_proxy(&d->conf, d->proxy);
 	return check_whole(r, root, &d->conf);
 }
 

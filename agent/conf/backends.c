@@ -4,17 +4,20 @@
  * and one check here; what it does is the business of its file in backends/.
  */
 #include "agent/conf/sections.h"
+#include "agent/conf/store.h"
 
 #include "mk/own.h"
 
 #define SECOND 1000
+#define CALLS_PER_HOUR (50u * 3600) /* 10,000 tokens each five minutes, and as many again */
 
-static const char *const types[] = { [MK_BACKEND_LOCAL] = "local", NULL };
+static const char *const types[] = { [MK_BACKEND_LOCAL] = "local", [MK_BACKEND_VAULT] = "vault", NULL };
 _Static_assert(MK_COUNT(types) == MK_BACKEND_TYPE_COUNT + 1, "each type has its word");
 
 struct backend { /* as written */
 	struct mk_conf_backend conf;
 	unsigned type;
+	uint32_t kv;
 };
 
 static const struct mk_key type_key = { "type", &mk_kind_choice, offsetof(struct backend, type), .required = true,
@@ -34,6 +37,22 @@ static const struct mk_key local_keys[] = {
 	{ "passphrase_file", &mk_kind_path, AT(passphrase_file), .required = false },
 };
 
+#define FITS(field) ((int64_t)sizeof(((struct backend *)NULL)->conf.field) - 1)
+#define HTTP_KEYS                                                                                               \
+	{ "ca_file", &mk_kind_path, AT(ca_file), .required = false },                                           \
+	{ "rate", &mk_kind_rate, AT(calls_per_hour), .required = false }
+
+static const struct mk_key vault_keys[] = {
+	COMMON_KEYS,
+	HTTP_KEYS,
+	{ "address", &mk_kind_store_address, AT(address), .required = true },
+	{ "namespace", &mk_kind_route, AT(ns), .max = FITS(ns) },
+	{ "mount", &mk_kind_route, AT(mount), .required = true, .max = FITS(mount) },
+	{ "path", &mk_kind_template, AT(path), .required = true, .max = FITS(path) },
+	{ "kv", &mk_kind_count, offsetof(struct backend, kv), .min = 1, .max = 2, .range = "1 or 2" },
+	{ "auth", &mk_kind_vault_auth, AT(auth), .required = true },
+};
+
 static mk_must check_local(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b)
 {
 	if (b->key_file[0] && b->passphrase_file[0])
@@ -47,20 +66,30 @@ static mk_must check_local(struct mk_reader *r, const config_setting_t *s, const
 	return MK_OK;
 }
 
+static mk_must check_vault(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b)
+{
+	if (strcmp(b->auth.method, "cert") == 0 && strncmp(b->address, "http://", 7) == 0)
+		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "address"),
+				 "backend \"%s\" logs in by a client certificate, which takes TLS: write an https address", b->name.s);
+	return MK_OK;
+}
+
 static const struct {
 	struct mk_section keys;
 	enum mk_err (*check)(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b);
 } kinds[] = {
 	[MK_BACKEND_LOCAL] = { MK_SECTION(local_keys), check_local },
+	[MK_BACKEND_VAULT] = { MK_SECTION(vault_keys), check_vault },
 };
 _Static_assert(MK_COUNT(kinds) == MK_BACKEND_TYPE_COUNT, "each type has its table");
 
 static enum mk_err read_backend(struct mk_reader *r, const config_setting_t *s, void *base)
 {
 	struct mk_conf *c = base;
-	struct backend b = { .conf = { .timeout_ms = 10 * SECOND } };
+	struct backend b = { .conf = { .timeout_ms = 10 * SECOND, .calls_per_hour = CALLS_PER_HOUR }, .kv = 2 };
 	MK_TRY(mk_keys_read_one(r, &type_key, s, &b));
 	MK_TRY(mk_keys_read(r, &kinds[b.type].keys, s, &b));
+	b.conf.kv = (uint8_t)b.kv;
 	MK_TRY(kinds[b.type].check(r, s, &b.conf));
 	for (size_t i = 0; i < c->n_backends; i++)
 		if (mk_word_eq(&c->backends[i].name, &b.conf.name))
@@ -89,7 +118,7 @@ static mk_must store_apart(struct mk_reader *r, const config_setting_t *s, const
 			   size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (others[i].path && strcmp(file, others[i].path) == 0)
+		if (file[0] && others[i].path && strcmp(file, others[i].path) == 0)
 			return refuse_at(r, s, "file", file, "is also", others[i].what, "give the store a file of its own");
 	return MK_OK;
 }
@@ -107,7 +136,12 @@ static bool is_beside(const char *file, const char *path)
 static mk_must fetcher_apart(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b,
 			     const struct named_path *others, size_t n)
 {
-	const struct named_path own[] = { { "file", b->file }, { "key_file", b->key_file }, { "passphrase_file", b->passphrase_file } };
+	const struct named_path own[] = {
+		{ "file", b->file }, { "key_file", b->key_file }, { "passphrase_file", b->passphrase_file },
+		{ "ca_file", b->ca_file }, { "token_file", b->auth.token_file }, { "role_id_file", b->auth.role_id_file },
+		{ "secret_id_file", b->auth.secret_id_file }, { "jwt_file", b->auth.jwt_file }, { "cert_file", b->auth.cert_file },
+		{ "cert_key_file", b->auth.cert_key_file },
+	};
 	for (size_t i = 0; i < MK_COUNT(own) * n; i++) {
 		const struct named_path *mine = &own[i / n], *other = &others[i % n];
 		if (mine->path[0] && is_beside(mine->path, other->path))
@@ -133,10 +167,25 @@ mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, con
 			const struct mk_conf_backend *b = &c->backends[j];
 			const struct named_path theirs[] = { { "another backend's file", other(c, j, i, b->file) },
 							     { "a key_file", b->key_file },
-							     { "a passphrase_file", b->passphrase_file } };
+							     { "a passphrase_file", b->passphrase_file },
+							     { "a ca_file", b->ca_file },
+							     { "a token_file", b->auth.token_file },
+							     { "a role_id_file", b->auth.role_id_file },
+							     { "a secret_id_file", b->auth.secret_id_file },
+							     { "a jwt_file", b->auth.jwt_file },
+							     { "a cert_file", b->auth.cert_file },
+							     { "a cert_key_file", b->auth.cert_key_file } };
 			MK_TRY(store_apart(r, s, c->backends[i].file, theirs, MK_COUNT(theirs)));
 		}
 		MK_TRY(fetcher_apart(r, s, &c->backends[i], fixed, MK_COUNT(fixed)));
 	}
 	return MK_OK;
+}
+
+/* To this host there is nothing between, and http must not be shown to a proxy. */
+void mk_backends_proxy(struct mk_conf *c, const char proxy[MK_URL_MAX])
+{
+	for (size_t i = 0; i < c->n_backends; i++)
+		if (c->backends[i].address[0] && !mk_address_is_loopback(c->backends[i].address))
+			memcpy(c->backends[i].proxy, proxy, sizeof c->backends[i].proxy);
 }

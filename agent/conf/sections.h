@@ -24,4 +24,7 @@ mk_must mk_listeners_own(struct mk_reader *r, const config_setting_t *root, gid_
 /* A backend's files must not be each other's, nor any other file of the configuration. */
 mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *root, const struct mk_conf *c);
 
+/* The proxy ("" for none) of all backends that are reached over a network. */
+void mk_backends_proxy(struct mk_conf *c, const char proxy[MK_URL_MAX]);
+
 #endif

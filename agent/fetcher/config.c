@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The fetcher's part of the configuration: gathered between CONF_BEGIN and CONF_END,
- * then taken whole or not at all. A backend whose part did not change keeps what it
- * keeps (a key that took a second to derive).
+ * then taken whole or not at all. A backend whose part did not change goes on as it is,
+ * with its credential, its connections' state and what it has under way.
  */
 #include "agent/base/log.h"
 #include "agent/fetcher/fetcher.h"
@@ -10,16 +10,24 @@
 
 #include <stdlib.h>
 
+static struct mk_instance *instance_free(struct mk_instance *at)
+{
+	if (!at)
+		return NULL;
+	mk_instance_stop(at);
+	if (at->keep && at->backend->forget)
+		at->backend->forget(at->keep);
+	free(at->keep);
+	free(at);
+	return NULL;
+}
+
 struct mk_fetcher_conf *mk_fetcher_conf_free(struct mk_fetcher_conf *c)
 {
 	if (!c)
 		return NULL;
-	for (size_t i = 0; i < c->n; i++) {
-		struct mk_instance *at = &c->instances[i];
-		if (at->keep && at->backend->forget)
-			at->backend->forget(at->keep);
-		free(at->keep);
-	}
+	for (size_t i = 0; i < c->n; i++)
+		instance_free(c->instances[i]);
 	free(c);
 	return NULL;
 }
@@ -40,72 +48,99 @@ enum mk_err mk_fetcher_conf_add(struct mk_fetcher *f, const struct mk_msg_backen
 	struct mk_fetcher_conf *c = f->next;
 	if (!c || c->n == MK_BACKENDS_MAX || m->index != c->n)
 		return MK_BAD_REQUEST;
-	c->instances[c->n++] = (struct mk_instance){ .conf = m->backend, .in_pod = c->begin.platform == MK_POD };
+	struct mk_instance *at = calloc(1, sizeof *at);
+	if (!at)
+		return MK_NO_MEMORY;
+	at->conf = m->backend;
+	at->in_pod = c->begin.platform == MK_POD;
+	c->instances[c->n++] = at;
 	return MK_OK;
 }
 
-static bool same_part(const struct mk_conf_backend *a, const struct mk_conf_backend *b)
+static mk_must know(struct mk_instance *at, struct mk_why *why)
 {
-	return strcmp(a->type, b->type) == 0 && strcmp(a->file, b->file) == 0 && strcmp(a->key_file, b->key_file) == 0 &&
-	       strcmp(a->passphrase_file, b->passphrase_file) == 0;
-}
-
-/* Moves what the old instance keeps to a new one of the same part. */
-static void *inherit(struct mk_fetcher_conf *old, const struct mk_conf_backend *conf)
-{
-	for (size_t i = 0; old && i < old->n; i++)
-		if (old->instances[i].keep && same_part(&old->instances[i].conf, conf))
-			return MK_TAKE(old->instances[i].keep);
-	return NULL;
+	const char *method = at->conf.auth.method;
+	at->backend = mk_backend_of(at->conf.type);
+	if (!at->backend)
+		return mk_why_set(why, MK_BAD_REQUEST,
+				  "backend \"%s\": this fetcher knows no type \"%s\": the executables are not of one build",
+				  at->conf.name.s, at->conf.type);
+	at->login = method[0] ? mk_login_of(method) : NULL;
+	if (method[0] && !at->login)
+		return mk_why_set(why, MK_BAD_REQUEST,
+				  "backend \"%s\": this fetcher knows no login \"%s\": the executables are not of one build",
+				  at->conf.name.s, method);
+	return MK_OK;
 }
 
 static mk_must check(struct mk_fetcher_conf *c, struct mk_why *why)
 {
 	if (c->n == 0)
 		return mk_why_set(why, MK_BAD_REQUEST, "no backend is configured");
-	for (size_t i = 0; i < c->n; i++) {
-		struct mk_instance *at = &c->instances[i];
-		at->backend = mk_backend_of(at->conf.type);
-		if (!at->backend)
-			return mk_why_set(why, MK_BAD_REQUEST, "backend \"%s\": this fetcher knows no type \"%s\": the executables are not of one build",
-					  at->conf.name.s, at->conf.type);
-	}
+	for (size_t i = 0; i < c->n; i++)
+		MK_TRY(know(c->instances[i], why));
 	return MK_OK;
 }
 
-/* Memory for all that is kept, before anything is moved. */
-static mk_must keeps_make(struct mk_fetcher_conf *c)
+/* All that new instances need, before anything is moved. */
+static mk_must prepare(struct mk_fetcher *f)
 {
+	const struct mk_fetcher_conf *c = f->next;
 	for (size_t i = 0; i < c->n; i++) {
-		const size_t size = c->instances[i].backend->keep_size;
-		c->instances[i].keep = calloc(1, size > 0 ? size : 1);
-		if (!c->instances[i].keep)
+		struct mk_instance *at = c->instances[i];
+		const size_t size = at->backend->keep_size;
+		at->keep = calloc(1, size > 0 ? size : 1);
+		if (!at->keep)
 			return MK_NO_MEMORY;
+		MK_TRY(mk_instance_init(at, &f->driver));
 	}
 	return MK_OK;
 }
 
-static void keeps_move(struct mk_fetcher_conf *to, struct mk_fetcher_conf *from)
+/* The old instance of the same part in the new one's place: runs under way keep their address. */
+static void keep_same(struct mk_fetcher_conf *to, struct mk_fetcher_conf *from)
 {
-	for (size_t i = 0; i < to->n; i++) {
-		void *kept = inherit(from, &to->instances[i].conf);
-		if (!kept)
-			continue;
-		free(to->instances[i].keep);
-		to->instances[i].keep = kept;
-	}
+	for (size_t i = 0; i < to->n; i++)
+		for (size_t k = 0; from && k < from->n; k++) {
+			struct mk_instance *const mine = to->instances[i];
+			if (memcmp(&from->instances[k]->conf, &mine->conf, sizeof mine->conf) != 0)
+				continue;
+			to->instances[i] = from->instances[k];
+			from->instances[k] = mine;
+			break;
+		}
+}
+
+/* Where no store is on the network, neither is this process. */
+static mk_must transport_make(struct mk_fetcher *f)
+{
+	bool http = false;
+	for (size_t i = 0; i < f->next->n; i++)
+		http |= f->next->instances[i]->conf.address[0] != '\0';
+	if (!http || f->curl)
+		return MK_OK;
+	MK_TRY(mk_curl_new(&f->curl));
+	f->driver.transport = mk_curl_transport(f->curl);
+	mk_loop_stop(f->loop); /* to go on in libcurl's */
+	return MK_OK;
+}
+
+static mk_must lock(struct mk_fetcher *f, struct mk_why *why)
+{
+	if (f->locked)
+		return mk_fetcher_reaches(f->now, f->next) ? MK_OK :
+			mk_why_set(why, MK_CONFLICT, "a backend moved to where this process is locked out of: it must be started afresh");
+	MK_TRY(transport_make(f));
+	return mk_fetcher_lock(f->next, &f->report, why);
 }
 
 enum mk_err mk_fetcher_conf_take(struct mk_fetcher *f, struct mk_why *why)
 {
 	MK_TRY(check(f->next, why));
-	MK_TRY(keeps_make(f->next));
-	if (!f->locked)
-		MK_TRY(mk_fetcher_lock(f->next, &f->report, why));
-	else if (!mk_fetcher_reaches(f->now, f->next))
-		return mk_why_set(why, MK_CONFLICT, "a backend's file moved to a directory that this process is locked out of: it must be started afresh");
+	MK_TRY(prepare(f));
+	MK_TRY(lock(f, why));
 	f->locked = true;
-	keeps_move(f->next, f->now);
+	keep_same(f->next, f->now);
 	mk_fetcher_conf_free(f->now);
 	f->now = MK_TAKE(f->next);
 	return MK_OK;

@@ -1,51 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs a backend's operation: step, request, answer, step again, until it ends. The
- * driver owns requests and answers, bounds their number and size, and wipes answers as
- * soon as the step that saw them has returned. A file is answered at once; a run whose
- * answer takes time will rest between mk_run_begin and `ended`, so a caller must not
- * rely on either order.
+ * Runs a backend's operations: in their turn, with a credential where the backend has a
+ * login, step by step within one deadline. What is answered at once (files) ends within
+ * mk_run_begin; what takes time rests, so a caller must not rely on either order.
  */
 #ifndef MK_FETCHER_DRIVER_H
 #define MK_FETCHER_DRIVER_H
 
-#include "mk/backend.h"
+#include "agent/fetcher/walk.h"
 
-#define MK_RUN_STEPS_MAX 8u /* no operation needs more requests; what asks for more goes in circles */
+#define MK_RUNS_AT_ONCE 8u /* of one instance; the others wait for their turn */
 
-/* One backend of the configuration, and what it keeps. */
-struct mk_instance {
-	struct mk_conf_backend conf;
-	const struct mk_backend *backend;
-	void *keep;
-	bool in_pod;
-	/* for the log, so that one fault is not told at every try */
-	const char *last_fault;
-	int64_t told_ms;
-};
-
-struct mk_answer { /* to one request */
-	struct mk_res res;
-	struct mk_secret *locked; /* owns the body of a private file */
-	uint8_t *heap;            /* owns any other */
-};
-void mk_answer_done(struct mk_answer *a); /* wipes */
+/* conf, backend, login, keep, in_pod are set; driver NULL: only files are read. */
+mk_must mk_instance_init(struct mk_instance *at, struct mk_driver *driver);
+void mk_instance_stop(struct mk_instance *at); /* ends all its runs with NOT_READY, and frees what the driver has in it */
 
 /* One operation under way, in its caller's memory, which stays in place until `ended`. */
 struct mk_run {
 	struct mk_instance *at;
 	struct mk_op op;
-	unsigned steps;
 	/* Called once, also from inside mk_run_begin. op.err is OK or says why not. The driver does not touch the run
 	 * any more: it is the caller's again, who calls mk_run_done. */
 	void (*ended)(struct mk_run *run);
+	/* the driver's */
+	struct mk_walk walk;
+	int64_t deadline_ms;
+	struct mk_secret *credential;
+	uint32_t number;       /* of the credential */
+	bool logged_in_again;
+	struct mk_timer *timer; /* while it waits for its turn or a login */
+	struct mk_runs *list;
+	TAILQ_ENTRY(mk_run) entry;
 };
 
 /* op's verb, name, previous and, for a list, `listed` are set; the rest is the driver's. */
 void mk_run_begin(struct mk_run *run);
 void mk_run_done(struct mk_run *run); /* frees what the operation owns */
-
-/* Opens and reads a file of the configuration (file.c). */
-void mk_answer_file(const struct mk_req *req, bool in_pod, struct mk_answer *ret);
 
 #endif

@@ -10,11 +10,13 @@
 #include "mk/own.h"
 
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 
 void mk_fetcher_stop(struct mk_fetcher *f, int code)
 {
 	f->code = code;
+	f->ending = true;
 	mk_loop_stop(f->loop);
 }
 
@@ -25,11 +27,15 @@ static mk_must say(struct mk_fetcher *f, enum mk_msg type, const struct mk_wr *w
 	return mk_link_send(f->supervisor, type, mk_span(w->p, n), -1);
 }
 
+void mk_fetcher_drained(struct mk_fetcher *f)
+{
+	if (f->draining && (!f->broker || (f->questions == 0 && mk_link_queued(f->broker) == 0)))
+		mk_fetcher_stop(f, 0);
+}
+
 static void on_room(void *arg)
 {
-	struct mk_fetcher *f = arg;
-	if (f->draining)
-		mk_fetcher_stop(f, 0);
+	mk_fetcher_drained(arg);
 }
 
 static mk_must on_broker(void *arg, struct mk_frame *frame)
@@ -57,6 +63,7 @@ static mk_must attach_broker(struct mk_fetcher *f)
 	f->broker = mk_link_free(f->broker);
 	MK_TRY(mk_link_new(f->loop, f->peer, MK_ROLE_FETCHER, MK_ROLE_BROKER, on_broker, on_broker_gone, f, &f->broker));
 	f->peer = -1;
+	f->broker_number++;
 	mk_link_on_room(f->broker, on_room);
 	return MK_OK;
 }
@@ -142,8 +149,7 @@ static mk_must on_drain(struct mk_fetcher *f, struct mk_frame *frame)
 	struct mk_msg_number m;
 	MK_TRY(mk_msg_number_read(frame->body, &m));
 	f->draining = true;
-	if (!f->broker || mk_link_queued(f->broker) == 0)
-		mk_fetcher_stop(f, 0);
+	mk_fetcher_drained(f);
 	return MK_OK;
 }
 
@@ -183,9 +189,18 @@ static mk_must start(struct mk_fetcher *f)
 {
 	static const int not_ours[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, 0 };
 	MK_TRY(mk_loop_new(&f->loop));
+	f->driver = (struct mk_driver){ .loop = f->loop, .random = randombytes_random };
 	MK_TRY(mk_loop_signals(f->loop, not_ours, on_signal, f));
 	return mk_link_new(f->loop, MK_LINK_FD, MK_ROLE_FETCHER, MK_ROLE_SUPERVISOR, on_supervisor, on_supervisor_gone, f,
 			   &f->supervisor);
+}
+
+/* Without a store on the network the loop waits by itself. The configuration that brings one stops it, and libcurl's
+ * wait takes over. */
+static mk_must run(struct mk_fetcher *f)
+{
+	MK_TRY(mk_loop_run(f->loop));
+	return f->ending ? MK_OK : mk_curl_run(f->curl, f->loop);
 }
 
 int mk_fetcher_run(const struct mk_lockdown_report *report)
@@ -193,7 +208,7 @@ int mk_fetcher_run(const struct mk_lockdown_report *report)
 	struct mk_fetcher f = { .peer = -1, .report = *report, .code = 1 };
 	enum mk_err e = start(&f);
 	if (e == MK_OK)
-		e = mk_loop_run(f.loop);
+		e = run(&f);
 	if (e != MK_OK)
 		mk_log(MK_ERROR, "start_failed", MK_KV_S("err", mk_err_word(e)),
 		       MK_KV_S("remedy", "makini-fetcher is started by makini-agent, with a link on descriptor 3"));
@@ -202,6 +217,7 @@ int mk_fetcher_run(const struct mk_lockdown_report *report)
 	mk_close(f.peer);
 	mk_fetcher_conf_free(f.next);
 	mk_fetcher_conf_free(f.now);
+	mk_curl_free(f.curl);
 	mk_loop_free(f.loop);
 	return e == MK_OK ? f.code : 1;
 }

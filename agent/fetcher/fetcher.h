@@ -9,29 +9,35 @@
 #include "agent/base/lock/lockdown.h"
 #include "agent/base/loop.h"
 #include "agent/fetcher/driver.h"
+#include "agent/fetcher/transport_curl.h"
 #include "agent/ipc/ipc.h"
 #include "agent/ipc/msgs.h"
 
 struct mk_fetcher_conf {
 	struct mk_msg_begin begin;
-	struct mk_instance instances[MK_BACKENDS_MAX];
+	struct mk_instance *instances[MK_BACKENDS_MAX]; /* owned */
 	size_t n;
 };
 
 struct mk_fetcher {
 	struct mk_loop *loop;
+	struct mk_curl *curl;                /* NULL: no store is on the network */
+	struct mk_driver driver;
 	struct mk_link *supervisor, *broker;
 	int peer;                            /* the broker's link before this process is ready; -1 */
 	struct mk_fetcher_conf *now, *next;  /* NULL: none */
 	struct mk_lockdown_report report;
 	bool locked;                         /* lock-down is done */
-	bool draining;
+	bool draining, ending;
+	uint32_t broker_number;              /* of its link: questions of an earlier broker have no answer */
+	unsigned questions;                  /* not answered yet */
 	int code;                            /* exit code */
 };
 
 /* fetcher.c */
 int mk_fetcher_run(const struct mk_lockdown_report *report);
 void mk_fetcher_stop(struct mk_fetcher *f, int code);
+void mk_fetcher_drained(struct mk_fetcher *f); /* ends a draining fetcher that has answered all */
 
 /* config.c */
 mk_must mk_fetcher_conf_begin(struct mk_fetcher *f, const struct mk_msg_begin *begin);
@@ -42,7 +48,7 @@ struct mk_fetcher_conf *mk_fetcher_conf_free(struct mk_fetcher_conf *c);
 
 /* sandbox.c */
 mk_must mk_fetcher_lock(const struct mk_fetcher_conf *c, struct mk_lockdown_report *report, struct mk_why *why);
-/* Are all directories of `next` among those that `now` was locked to? */
+/* Is all that `next` needs among what `now` was locked to? */
 bool mk_fetcher_reaches(const struct mk_fetcher_conf *now, const struct mk_fetcher_conf *next);
 
 /* serve.c */

@@ -6,7 +6,7 @@
  */
 #include "agent/base/file.h"
 #include "agent/base/secret.h"
-#include "agent/fetcher/driver.h"
+#include "agent/fetcher/walk.h"
 #include "mk/own.h"
 
 #include <stdlib.h>

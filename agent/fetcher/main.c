@@ -9,8 +9,8 @@
 
 #include <sodium.h>
 
-#define SECRETS_SMALL 64 /* keys and small secrets */
-#define SECRETS_LARGE 8  /* frames, and secrets in the making */
+#define SECRETS_SMALL 192 /* credentials, keys, and for each operation under way its credential, request and answer */
+#define SECRETS_LARGE 24  /* frames, and secrets in the making */
 
 int main(void)
 {

@@ -8,6 +8,7 @@
 
 #include "agent/base/lock/lockdown.h"
 
-const struct mk_role_calls *mk_fetcher_calls(void);
+const struct mk_role_calls *mk_fetcher_calls(void);      /* files only */
+const struct mk_role_calls *mk_fetcher_http_calls(void); /* with a store on the network */
 
 #endif

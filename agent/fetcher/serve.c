@@ -19,6 +19,7 @@ struct question {
 	struct mk_run run; /* first: `ended` gets its address */
 	struct mk_fetcher *fetcher;
 	struct mk_ref ref;
+	uint32_t broker;   /* whose question it is */
 	struct mk_listed listed[MK_LIST_PAGE_MAX];
 };
 
@@ -26,8 +27,11 @@ _Static_assert(offsetof(struct question, run) == 0, "a run's address is its ques
 
 static void question_done(struct question *q)
 {
+	struct mk_fetcher *f = q->fetcher;
 	mk_run_done(&q->run);
 	free(q);
+	f->questions--;
+	mk_fetcher_drained(f);
 }
 
 static void tell(struct mk_instance *at, const struct mk_op *op)
@@ -84,7 +88,8 @@ static void fetch_ended(struct mk_run *run)
 {
 	struct question *q = (struct question *)(void *)run;
 	tell(run->at, &run->op);
-	answer_fetch(q->fetcher, q->ref, &run->op);
+	if (q->broker == q->fetcher->broker_number)
+		answer_fetch(q->fetcher, q->ref, &run->op);
 	question_done(q);
 }
 
@@ -109,7 +114,8 @@ static void list_ended(struct mk_run *run)
 	const struct mk_op *op = &run->op;
 	const struct mk_msg_listed m = { q->ref, op->err, op->more, q->listed, op->n_listed };
 	tell(run->at, op);
-	sent(send_listed(q->fetcher, &m));
+	if (q->broker == q->fetcher->broker_number)
+		sent(send_listed(q->fetcher, &m));
 	question_done(q);
 }
 
@@ -123,7 +129,9 @@ static mk_must question_new(struct mk_fetcher *f, uint8_t backend, struct mk_ref
 		return MK_NO_MEMORY;
 	q->fetcher = f;
 	q->ref = ref;
-	q->run.at = &f->now->instances[backend];
+	q->broker = f->broker_number;
+	q->run.at = f->now->instances[backend];
+	f->questions++;
 	*ret = q;
 	return MK_OK;
 }

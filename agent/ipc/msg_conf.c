@@ -124,16 +124,67 @@ enum mk_err mk_msg_store_read(struct mk_span body, struct mk_msg_store *ret)
 	return MK_OK;
 }
 
+static void wr_auth(struct mk_wr *w, const struct mk_conf_auth *a)
+{
+	mk_wr_str(w, a->method);
+	mk_wr_str(w, a->mount);
+	mk_wr_str(w, a->role);
+	mk_wr_str(w, a->token_file);
+	mk_wr_str(w, a->role_id_file);
+	mk_wr_str(w, a->secret_id_file);
+	mk_wr_bool(w, a->wrapped);
+	mk_wr_str(w, a->jwt_file);
+	mk_wr_str(w, a->cert_file);
+	mk_wr_str(w, a->cert_key_file);
+}
+
+static void rd_auth(struct mk_rd *r, struct mk_conf_auth *ret)
+{
+	mk_rd_str(r, ret->method, sizeof ret->method);
+	mk_rd_str(r, ret->mount, sizeof ret->mount);
+	mk_rd_str(r, ret->role, sizeof ret->role);
+	mk_rd_path(r, ret->token_file, sizeof ret->token_file);
+	mk_rd_path(r, ret->role_id_file, sizeof ret->role_id_file);
+	mk_rd_path(r, ret->secret_id_file, sizeof ret->secret_id_file);
+	ret->wrapped = mk_rd_bool(r);
+	mk_rd_path(r, ret->jwt_file, sizeof ret->jwt_file);
+	mk_rd_path(r, ret->cert_file, sizeof ret->cert_file);
+	mk_rd_path(r, ret->cert_key_file, sizeof ret->cert_key_file);
+}
+
 void mk_msg_backend_write(struct mk_wr *w, const struct mk_msg_backend *m)
 {
+	const struct mk_conf_backend *b = &m->backend;
 	mk_wr_u8(w, m->index);
-	mk_wr_word(w, &m->backend.name);
-	mk_wr_str(w, m->backend.type);
-	mk_wr_str(w, m->backend.file);
-	mk_wr_str(w, m->backend.key_file);
-	mk_wr_str(w, m->backend.passphrase_file);
-	mk_wr_i64(w, m->backend.timeout_ms);
-	mk_wr_bool(w, m->backend.trust_tags);
+	mk_wr_word(w, &b->name);
+	mk_wr_str(w, b->type);
+	mk_wr_str(w, b->file);
+	mk_wr_str(w, b->key_file);
+	mk_wr_str(w, b->passphrase_file);
+	mk_wr_i64(w, b->timeout_ms);
+	mk_wr_bool(w, b->trust_tags);
+	mk_wr_str(w, b->ca_file);
+	mk_wr_str(w, b->proxy);
+	mk_wr_u32(w, b->calls_per_hour);
+	mk_wr_str(w, b->address);
+	mk_wr_str(w, b->ns);
+	mk_wr_str(w, b->mount);
+	mk_wr_str(w, b->path);
+	mk_wr_u8(w, b->kv);
+	wr_auth(w, &b->auth);
+}
+
+static void rd_http(struct mk_rd *r, struct mk_conf_backend *ret)
+{
+	mk_rd_path(r, ret->ca_file, sizeof ret->ca_file);
+	mk_rd_str(r, ret->proxy, sizeof ret->proxy);
+	ret->calls_per_hour = mk_rd_u32(r);
+	mk_rd_str(r, ret->address, sizeof ret->address);
+	mk_rd_str(r, ret->ns, sizeof ret->ns);
+	mk_rd_str(r, ret->mount, sizeof ret->mount);
+	mk_rd_str(r, ret->path, sizeof ret->path);
+	ret->kv = mk_rd_below(r, 3);
+	rd_auth(r, &ret->auth);
 }
 
 enum mk_err mk_msg_backend_read(struct mk_span body, struct mk_msg_backend *ret)
@@ -147,6 +198,7 @@ enum mk_err mk_msg_backend_read(struct mk_span body, struct mk_msg_backend *ret)
 	mk_rd_path(&r, m.backend.passphrase_file, sizeof m.backend.passphrase_file);
 	m.backend.timeout_ms = mk_rd_ms(&r);
 	m.backend.trust_tags = mk_rd_bool(&r);
+	rd_http(&r, &m.backend);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;
 	return MK_OK;

@@ -58,7 +58,9 @@ static const struct mk_call_rule allow[] = {
 	ANY(connect), ANY(poll), ANY(ppoll), ANY(timerfd_create), ANY(timerfd_settime),
 
 	/* clients, logs, stores: of the children */
-	ANY(accept4), ANY(shutdown), ANY(getsockopt), ANY(getsockname), ANY(recvfrom),
+	ANY(accept4), ANY(shutdown), ANY(getsockopt), ANY(getsockname), ANY(getpeername), ANY(recvfrom),
+	/* a fetcher that resolves names; of AF_NETLINK there is only an errno, for every role */
+	ARG(socket, 0, AF_NETLINK), ANY(sendmmsg), ANY(uname),
 	ANY(read), ANY(write), ANY(readv), ANY(writev), ANY(pread64), ANY(lseek), ANY(close),
 	ARG(fcntl, 1, F_GETFD), ARG(fcntl, 1, F_SETFD), ARG(fcntl, 1, F_GETFL), ARG(fcntl, 1, F_SETFL), ARG(fcntl, 1, F_DUPFD_CLOEXEC),
 	ANY(flock), ANY(ftruncate), ANY(fdatasync), ANY(fsync),

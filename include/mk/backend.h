@@ -19,20 +19,40 @@ struct mk_secret;
 
 enum mk_verb { MK_VERB_GET = 1, MK_VERB_LIST = 2, MK_VERB_HEALTH = 4 };
 
-enum mk_step { MK_STEP_FAIL = 0, MK_STEP_SEND = 1, MK_STEP_DONE = 2 }; /* zeroed memory fails */
+/* LOGIN: the credential was refused (403): the driver logs in afresh, once, and begins the operation again. */
+enum mk_step { MK_STEP_FAIL = 0, MK_STEP_SEND = 1, MK_STEP_DONE = 2, MK_STEP_LOGIN = 3 }; /* zeroed memory fails */
 
-enum mk_req_kind { MK_REQ_FILE = 1 }; /* HTTP follows with the first store that speaks it */
+enum mk_req_kind { MK_REQ_FILE = 1, MK_REQ_HTTP = 2 };
+enum mk_method { MK_HTTP_GET = 1, MK_HTTP_LIST, MK_HTTP_POST, MK_HTTP_PUT, MK_HTTP_PATCH, MK_HTTP_DELETE };
 
+/* A header of a request. `secret` (borrowed until the answer) goes behind `value`: "Bearer " and the token. */
+struct mk_req_header {
+	const char *name, *value;
+	const struct mk_secret *secret;
+};
+#define MK_REQ_HEADERS_MAX 6
+
+/* What is asked next. All it points to is the backend's, and stays until the next step. */
 struct mk_req {
 	enum mk_req_kind kind;
-	const char *path; /* FILE: from the configuration, read whole */
-	size_t max;       /* bytes of the body that may come; beyond: TOO_LARGE */
-	bool private_file; /* FILE: must not be readable by others (keys) */
+	size_t max;        /* bytes of the body that may come; beyond: TOO_LARGE */
+	/* FILE */
+	const char *path;  /* from the configuration, read whole */
+	bool private_file; /* must not be readable by others (keys) */
+	/* HTTP */
+	enum mk_method method;
+	const char *url;   /* absolute; made by mk_url_* (backends/url.h), which escapes */
+	struct mk_req_header headers[MK_REQ_HEADERS_MAX];
+	size_t n_headers;
+	const struct mk_secret *body; /* NULL: none; sent as application/json unless a header says otherwise */
+	bool once;         /* not to be sent again after a failure: it may have had its effect */
 };
 
 struct mk_res {
-	enum mk_err err;     /* of the transport: OK, NOT_FOUND (no such file), TIMEOUT, TOO_LARGE, SYSTEM, DENIED (mode or owner) */
-	struct mk_span body; /* gone after step returns; of a private file in locked memory, else in the heap */
+	enum mk_err err;     /* of the transport: OK, NOT_FOUND (no such file), TIMEOUT, TOO_LARGE, SYSTEM, DENIED (mode or owner),
+				BACKEND (no connection, TLS, a redirect), NOT_READY (the circuit is open, or no token in the bucket) */
+	long status;         /* HTTP; 0 for a file */
+	struct mk_span body; /* gone after step returns; of a private file or HTTP in locked memory, else in the heap */
 };
 
 struct mk_tag {
@@ -58,6 +78,7 @@ struct mk_op {
 	enum mk_verb verb;
 	const struct mk_conf_backend *conf;
 	void *keep;
+	const struct mk_secret *credential; /* of the login, where the backend's auth has a method; borrowed */
 	struct mk_name name;       /* GET: whose; LIST: names after this one, "" from the start */
 	bool previous;             /* GET: the version before the current one */
 	/* results */
@@ -79,6 +100,33 @@ struct mk_backend {
 	void (*done)(struct mk_op *op);        /* frees what state owns; NULL where nothing */
 	void (*forget)(void *keep);            /* frees what keep owns; NULL where nothing */
 };
+
+/* A login method: like a backend's operation, from nothing (or from a credential to be renewed) to a credential. */
+struct mk_login_op {
+	const struct mk_conf_backend *conf;
+	bool renew;                      /* extend `old` instead of a fresh login; FAIL with DENIED when it cannot be */
+	const struct mk_secret *old;     /* renew: borrowed */
+	void *keep;                      /* keep_size bytes, zeroed at first: what logins of this backend's instance keep */
+	/* results */
+	enum mk_err err;
+	const char *fault;               /* as mk_op's */
+	bool alarm;                      /* a failure that somebody must look at: an unwrap that failed */
+	struct mk_secret *credential;    /* owned by the op; NULL after a renewal: the old one lives on */
+	int64_t ttl_ms;                  /* 0: does not expire */
+	bool renewable;
+	void *state;                     /* state_size bytes */
+};
+
+struct mk_login {
+	const char *name; /* auth.method */
+	size_t state_size, keep_size;
+	enum mk_step (*step)(struct mk_login_op *op, const struct mk_res *res, struct mk_req *out);
+	void (*done)(struct mk_login_op *op);
+	void (*forget)(void *keep); /* frees what keep owns; NULL where nothing */
+};
+extern const struct mk_login *const mk_logins[]; /* NULL at the end; backends/table.c */
+const struct mk_login *mk_login_of(const char *method);
+enum mk_step mk_login_fail(struct mk_login_op *op, enum mk_err e, const char *fault);
 
 extern const struct mk_backend *const mk_backends[]; /* NULL at the end; backends/table.c */
 const struct mk_backend *mk_backend_of(const char *type); /* NULL: unknown */

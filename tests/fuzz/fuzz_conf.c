@@ -22,6 +22,21 @@ static void must(bool holds)
 		abort();
 }
 
+static void check_backend(const struct mk_conf_backend *b)
+{
+	static const char hole[] = "{connection}";
+	const size_t n = strlen(b->path);
+	if (strcmp(b->type, "local") == 0) {
+		must(b->file[0] == '/' && (!b->key_file[0]) != (!b->passphrase_file[0]) && !b->address[0] && !b->proxy[0]);
+		return;
+	}
+	must(strcmp(b->type, "vault") == 0 && !b->file[0] && (b->kv == 1 || b->kv == 2) && b->calls_per_hour > 0);
+	must(strncmp(b->address, "https://", 8) == 0 || (strncmp(b->address, "http://", 7) == 0 && !b->proxy[0]));
+	must(!strpbrk(b->address + 8, "/?#@ ") && b->mount[0] && !strstr(b->path, "//") && !strstr(b->path, "/../"));
+	must(n >= sizeof hole - 1 && strcmp(b->path + n - (sizeof hole - 1), hole) == 0);
+	must(b->auth.method[0] && (b->auth.cert_file[0] == '/') == (b->auth.cert_key_file[0] == '/'));
+}
+
 static void check(const struct mk_conf *c)
 {
 	must(c->environment.s[0] && c->runtime_dir[0] == '/' && c->state_dir[0] == '/' && c->policy_file[0] == '/');
@@ -30,7 +45,7 @@ static void check(const struct mk_conf *c)
 	must(c->n_backends >= 1 && c->n_backends <= MK_BACKENDS_MAX);
 	must(c->limits.connections_per_uid * 2 <= c->limits.connections);
 	for (size_t i = 0; i < c->n_backends; i++)
-		must(c->backends[i].file[0] == '/' && (!c->backends[i].key_file[0]) != (!c->backends[i].passphrase_file[0]));
+		check_backend(&c->backends[i]);
 	for (size_t i = 0; i < c->n_listeners; i++)
 		must(c->listeners[i].path[0] == '/' && strlen(c->listeners[i].path) <= MK_SOCKET_PATH_MAX &&
 		     (c->listeners[i].mode & ~0666u) == 0);

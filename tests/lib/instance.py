@@ -66,18 +66,19 @@ def demote(uid, groups=()):
 
 class Instance:
     def __init__(self, env="production", policy=None, conf="", build=None, uid=AGENT, audit_dir=None, wrapper=(), key="key",
-                 environ=None, groups=(), memlock=None, nofile=None):
+                 environ=None, groups=(), memlock=None, nofile=None, backend=None):
         self.env, self.uid, self.build, self.wrapper = env, uid, pathlib.Path(build or BUILD), list(wrapper)
         self.groups, self.memlock, self.nofile = groups, memlock, nofile
         self.environ = dict(environ or {})
+        self.backend = backend  # in place of the local store: a text, or what makes one of this instance
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="makini-test-"))
         self.dir.chmod(0o755)
-        self.conf_dir, self.run, self.state, self.secrets = (self.dir / n for n in ("etc", "run", "state", "secrets"))
+        self.conf_dir, self.tls, self.run, self.state, self.secrets = (self.dir / n for n in ("etc", "tls", "run", "state", "secrets"))
         self.audit_dir = pathlib.Path(audit_dir or self.dir / "log")
-        for d, mode in ((self.conf_dir, 0o755), (self.run, 0o711), (self.state, 0o700), (self.secrets, 0o700), (self.audit_dir, 0o700)):
+        for d, mode in ((self.conf_dir, 0o755), (self.tls, 0o755), (self.run, 0o711), (self.state, 0o700), (self.secrets, 0o700), (self.audit_dir, 0o700)):
             d.mkdir(exist_ok=True)
             d.chmod(mode)
-            if d != self.conf_dir:
+            if d not in (self.conf_dir, self.tls):
                 os.chown(d, uid, uid)
         self.log_path = self.dir / "stderr.jsonl"
         self.audit_log = self.audit_dir / "audit.jsonl"
@@ -95,22 +96,38 @@ class Instance:
         self._place(self.conf_dir / "policy.conf", text)
 
     def write_conf(self, extra="", backend="", reporter='listen = "none";', audit=""):
+        local = f'{{ name = "store"; type = "local"; file = "local.mks"; key_file = "{self.key_file}"; {backend} }}'
+        stores = self.backend(self) if callable(self.backend) else self.backend or local
         self._place(self.conf_dir / "agent.conf", f"""
 environment = "{self.env}";
 runtime_dir = "{self.run}";
 state_dir = "{self.state}";
 policy = "policy.conf";
-backends = ( {{ name = "store"; type = "local"; file = "local.mks"; key_file = "{self.key_file}"; {backend} }} );
+backends = ( {stores} );
 audit = {{ file = "{self.audit_log}"; recipient = "{self.recipient}"; {audit} }};
 reporter = {{ {reporter} }};
 {extra}
 """)
 
+    def credential(self, name, text):
+        """A file that only the agent reads, replaced at once; its path."""
+        path = self.secrets / name
+        self._place(path, text, 0o600, self.uid)
+        return path
+
+    def public(self, name, text):
+        """A file that all may read, such as a certificate; its path."""
+        self._place(self.tls / name, text)
+        return self.tls / name
+
     @staticmethod
-    def _place(path, text):
+    def _place(path, text, mode=0o644, owner=0):
         beside = path.with_name(path.name + ".new")
+        beside.touch(mode=mode)
         beside.write_text(text)
-        beside.chmod(0o644)
+        beside.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(beside, owner, owner)
         beside.rename(path)
 
     # -- commands

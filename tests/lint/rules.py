@@ -45,7 +45,7 @@ def layer_complaints(path, text):
 LINKED = {
     "bin/makini-agent": {"libsodium", "libseccomp", "libconfig"},
     "libexec/makini/makini-broker": {"libsodium", "libseccomp", "libmicrohttpd"},
-    "libexec/makini/makini-fetcher": {"libsodium", "libseccomp"},
+    "libexec/makini/makini-fetcher": {"libsodium", "libseccomp", "libjansson", "libcurl", "libcrypto"},
     "libexec/makini/makini-reporter": {"libsodium", "libseccomp", "libmicrohttpd"},
     "bin/makinictl": {"libsodium", "libconfig", "libjansson", "libcurl"},
 }

@@ -29,6 +29,11 @@ def short(s):
     return bytes([len(s)]) + s.encode()
 
 
+# What a backend without a network leaves empty: CA, proxy, calls an hour; address, namespace, mount, path, KV version;
+# the login's method, mount, role, three files, wrapped, three files.
+NO_HTTP = text("") * 2 + struct.pack("<I", 0) + text("") * 4 + b"\0" + text("") * 6 + b"\0" + text("") * 3
+
+
 class Link:
     """One end of a SEQPACKET link: frames by name."""
 
@@ -83,7 +88,7 @@ class Fetcher:
 
     def backend(self, index=0, kind="local", file=None, key=None):
         self.supervisor.send("CONF_BACKEND", bytes([index]) + short("store") + text(kind) + text(str(file or self.store)) +
-                             text(str(key or self.key)) + text("") + struct.pack("<q?", 10000, False))
+                             text(str(key or self.key)) + text("") + struct.pack("<q?", 10000, False) + NO_HTTP)
 
     def configure(self, **kw):
         self.begin()
@@ -286,7 +291,7 @@ def test_a_new_generation_with_the_same_directories_is_taken_and_others_are_refu
     assert b"tok" in fetcher.get("acme-sap")[1]
 
 
-@pytest.mark.parametrize("wrong, said", [({"kind": "vault"}, b"vault"), ({"file": "/nonexistent/store"}, b"/nonexistent")])
+@pytest.mark.parametrize("wrong, said", [({"kind": "vaults"}, b"vaults"), ({"file": "/nonexistent/store"}, b"/nonexistent")])
 def test_a_first_configuration_that_cannot_be_taken_is_refused_and_ends_it(tmp_path, wrong, said):
     f = Fetcher(tmp_path, ready=False)
     f.configure(**wrong)

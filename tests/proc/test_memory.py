@@ -6,11 +6,14 @@ import os
 import re
 import secrets
 import subprocess
+import time
 
 import pytest
 
 from lib.instance import BILLING, STRANGER, Instance
 from lib.memscan import encodings, scan
+from lib.waiting import wait_for
+from servers.openbao import OpenBao
 
 pytestmark = pytest.mark.root
 
@@ -116,3 +119,64 @@ def test_a_crash_leaves_no_core(scene):
         assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status, role
         assert re.search(r"CapEff:\t0+\n", status) and re.search(r"CapPrm:\t0+\n", status), role
         assert os.stat(f"/proc/{pid}/mem").st_uid == 0, role  # not dumpable: the kernel gives /proc/PID to root
+
+
+# -- a store on the network, by TLS
+
+
+@pytest.fixture(scope="module")
+def far():
+    """The same with a real OpenBao: gets, misses and errors, then rest; its connection is still open."""
+    token = new_token()
+
+    def store(i):
+        return (f'{{ name = "bao"; type = "vault"; address = "{bao.address}"; mount = "secret"; path = "makini/{{connection}}"; '
+                f'ca_file = "{i.public("ca.pem", bao.ca.read_text())}"; '
+                f'auth = {{ method = "token"; token_file = "{i.credential("token", credential)}"; }}; }}')
+
+    with OpenBao(tls=True) as bao:
+        bao.policy()
+        credential = bao.token()
+        bao.put("makini/acme-sap", access_token=token.decode(), note="plain")
+        bao.put("makini/acme-odd", access_token="a\nb" + token.decode())
+        with Instance(backend=store, conf='refresh = { ttl = "1s"; jitter = "0%"; serve_stale = "0s"; };') as i:
+            i.start()
+            wait_for("the first token", lambda: i.token("acme-sap").status == 200, 5)
+            for _ in range(5):
+                assert i.token("acme-sap").json()["access_token"].encode() == token
+                assert i.token("acme-odd").status == 502 and i.token("acme-none").status == 404
+                time.sleep(0.5)
+            assert i.reload()["event"] == "reloaded"
+            assert i.token("acme-sap").status == 200
+            yield i, token, credential.encode()
+
+
+@pytest.mark.parametrize("role", ["supervisor", "broker", "fetcher"])
+def test_no_process_holds_a_token_that_came_by_tls(far, role):
+    instance, token, _ = far
+    hits, _ = scan(instance.pids()[role], encodings(token))
+    assert [(name, m.name or hex(m.start), m.perms) for name, m in hits] == []
+
+
+def test_the_credential_of_a_store_lies_in_the_fetchers_locked_memory_only(far):
+    instance, _, credential = far
+    for role, pid in instance.pids().items():
+        hits, _ = scan(pid, {"control": b"production", **encodings(credential)})
+        assert "control" in {name for name, _ in hits}, role
+        assert [(name, m.name or hex(m.start)) for name, m in hits if name != "control" and (role != "fetcher" or not m.locked)] == [], role
+
+
+def test_what_the_fetcher_may_show_of_its_store_is_found(far):
+    """The scan sees the memory in which requests are made: the path at the store lies there in the clear."""
+    hits, _ = scan(far[0].pids()["fetcher"], {"path": b"makini/{connection}"})
+    assert [m for _, m in hits if not m.locked]
+
+
+def test_neither_is_in_a_command_line_environment_or_log(far):
+    instance, token, credential = far
+    everything = instance.log_text().encode() + instance.audit_log.read_bytes()
+    for pid in instance.pids().values():
+        everything += b"".join(open(f"/proc/{pid}/{what}", "rb").read() for what in ("cmdline", "environ"))
+    assert b"production" in everything
+    for secret in (token, credential):
+        assert not any(needle in everything for name, needle in encodings(secret).items() if not name.startswith("window"))

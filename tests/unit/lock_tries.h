@@ -80,7 +80,7 @@ static const struct mk_call_refusal refused[] = { { SYS_sync, EDOM } };
 
 static inline struct mk_role_calls role_calls(void)
 {
-	return (struct mk_role_calls){ allowed, MK_COUNT(allowed), refused, MK_COUNT(refused), false, false };
+	return (struct mk_role_calls){ allowed, MK_COUNT(allowed), refused, MK_COUNT(refused), false, false, false };
 }
 
 static inline void lock_files(struct mk_lockdown_report *r, bool scope)

@@ -54,7 +54,12 @@ SAMPLE(number, { 0x01020304 })
 SAMPLE(limits, { { 300000, 20, true, 3600000 }, { 4096, 1024, 2000, 2000, 60000, 64 } })
 SAMPLE(audit, { { "/var/log/makini/audit.jsonl", { 1, 2, 3 }, UINT64_C(1) << 30, 10 }, { 9, 8, 7 } })
 SAMPLE(store, { 2, word_("vault-eu"), "local", true })
-SAMPLE(backend, { 15, { word_("local"), "local", "/var/lib/store", "/etc/key", "", 2000, true } })
+SAMPLE(backend, { 15, { .name = word_("eu"), .type = "vault", .file = "/var/lib/store", .key_file = "/etc/key", .timeout_ms = 2000,
+			.trust_tags = true, .ca_file = "/etc/ca.pem", .proxy = "http://proxy:3128", .calls_per_hour = 180000,
+			.address = "https://vault:8200", .ns = "team", .mount = "secret", .path = "makini/{connection}", .kv = 2,
+			.auth = { .method = "approle", .mount = "approle", .role = "r", .token_file = "/t", .role_id_file = "/r",
+				  .secret_id_file = "/s", .wrapped = true, .jwt_file = "/j", .cert_file = "/c",
+				  .cert_key_file = "/k" } } })
 SAMPLE(listener, { word_("api") })
 SAMPLE(watch, { 1, "store.mks" })
 SAMPLE(peer, { MK_ROLE_FETCHER })

@@ -76,6 +76,7 @@ static void ended(struct mk_run *run)
 static enum mk_err run(enum mk_verb verb)
 {
 	struct mk_instance at = { .backend = &toy };
+	assert_int_equal(mk_instance_init(&at, NULL), MK_OK);
 	struct mk_run r = { .at = &at, .op.verb = verb, .ended = ended };
 	t.steps = t.dones = t.ends = 0;
 	mk_run_begin(&r);
@@ -133,16 +134,16 @@ static void a_backend_that_asks_in_circles_is_stopped(void **state)
 	(void)state;
 	write_file("x", 0600);
 	t.way = ASK_FOR_EVER;
-	t.ask = (struct mk_req){ MK_REQ_FILE, t.path, 10, false };
+	t.ask = (struct mk_req){ .kind = MK_REQ_FILE, .max = 10, .path = t.path };
 	assert_int_equal(run(MK_VERB_GET), MK_BUG);
-	assert_int_equal(t.steps, MK_RUN_STEPS_MAX + 1);
+	assert_int_equal(t.steps, MK_WALK_STEPS_MAX + 1);
 	assert_non_null(strstr(t.fault, "circles"));
 }
 
 static enum mk_err asked(size_t max, bool private_file)
 {
 	t.way = ASK_ONCE;
-	t.ask = (struct mk_req){ MK_REQ_FILE, t.path, max, private_file };
+	t.ask = (struct mk_req){ .kind = MK_REQ_FILE, .max = max, .path = t.path, .private_file = private_file };
 	assert_int_equal(run(MK_VERB_GET), MK_OK);
 	return t.answered;
 }

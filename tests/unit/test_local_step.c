@@ -99,13 +99,13 @@ static struct mk_res answer(const struct mk_req *req)
 	if (strcmp(req->path, w.conf.file) == 0) {
 		assert_false(req->private_file);
 		w.store_reads++;
-		return (struct mk_res){ w.store_err, mk_span(w.store.file.p, w.store_err == MK_OK ? w.store.file.n : 0) };
+		return (struct mk_res){ .err = w.store_err, .body = mk_span(w.store.file.p, w.store_err == MK_OK ? w.store.file.n : 0) };
 	}
 	assert_string_equal(req->path, key);
 	assert_true(req->private_file);
 	assert_true(mk_secret_span(w.key_text).n <= req->max);
 	w.key_reads++;
-	return w.key_err == MK_OK ? (struct mk_res){ MK_OK, mk_secret_span(w.key_text) } : (struct mk_res){ w.key_err, { NULL, 0 } };
+	return (struct mk_res){ .err = w.key_err, .body = w.key_err == MK_OK ? mk_secret_span(w.key_text) : mk_span(NULL, 0) };
 }
 
 /* Runs one operation to its end; its error. */
@@ -116,7 +116,7 @@ static enum mk_err run(enum mk_verb verb, const char *name, bool previous)
 	snprintf(w.op.name.s, sizeof w.op.name.s, "%s", name);
 	w.op.state = calloc(1, local()->state_size);
 	w.key_reads = w.store_reads = 0;
-	struct mk_res res = { MK_OK, { NULL, 0 } };
+	struct mk_res res = { .err = MK_OK };
 	for (int i = 0; i < STEPS_MAX; i++) {
 		struct mk_req req = { 0 };
 		const enum mk_step s = local()->step(&w.op, i == 0 ? NULL : &res, &req);
@@ -322,13 +322,13 @@ static void a_list_goes_on_after_a_name(void **state)
 	assert_false(w.op.more);
 }
 
-static void the_table_knows_local_and_nothing_else(void **state)
+static void the_table_knows_its_words_and_nothing_else(void **state)
 {
 	(void)state;
 	assert_non_null(mk_backend_of("local"));
 	assert_null(mk_backend_of("Local"));
 	assert_null(mk_backend_of(""));
-	assert_null(mk_backend_of("vault"));
+	assert_null(mk_backend_of("vaults"));
 }
 
 #undef EACH
@@ -346,7 +346,7 @@ int main(void)
 		EACH(a_passphrase_works_and_a_changed_one_is_taken),
 		EACH(the_wrong_kind_of_key_is_told),
 		EACH(a_list_goes_on_after_a_name),
-		EACH(the_table_knows_local_and_nothing_else),
+		EACH(the_table_knows_its_words_and_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, arena, NULL);
 }

@@ -130,7 +130,7 @@ static int clone_three(void)
 static void lock_with_clone(void)
 {
 	static const struct mk_call_rule rows[] = { { .nr = SYS_clone }, { .nr = SYS_clone3 }, { .nr = SYS_wait4 } };
-	const struct mk_role_calls calls = { rows, MK_COUNT(rows), NULL, 0, false, false };
+	const struct mk_role_calls calls = { .allow = rows, .n_allow = MK_COUNT(rows) };
 	struct mk_lockdown_report r;
 
 	lock_files(&r, true);
@@ -144,6 +144,37 @@ static void no_process_makes_a_namespace(void **state)
 	};
 	(void)state;
 	CHECK(claims, lock_with_clone);
+}
+
+static int make_unix_socket(void) { return err_of(socket(AF_UNIX, SOCK_STREAM, 0)); }
+static int make_netlink_socket(void) { return err_of(socket(AF_NETLINK, SOCK_RAW, 0)); }
+
+static void lock_with_sockets(bool inet_only)
+{
+	static const struct mk_call_rule rows[] = {
+		{ SYS_socket, MK_CALL_EQ, 0, 0xffffffff, AF_INET }, { SYS_socket, MK_CALL_EQ, 0, 0xffffffff, AF_UNIX },
+		{ SYS_socket, MK_CALL_EQ, 0, 0xffffffff, AF_NETLINK },
+	};
+	const struct mk_role_calls calls = { .allow = rows, .n_allow = MK_COUNT(rows), .inet_only = inet_only };
+	struct mk_lockdown_report r;
+
+	lock_files(&r, true);
+	lock_calls(&r, &calls);
+}
+static void lock_with_all_sockets(void) { lock_with_sockets(false); }
+static void lock_with_inet_sockets(void) { lock_with_sockets(true); }
+
+static void who_only_goes_out_makes_no_other_sockets(void **state)
+{
+	static const struct claim all[] = { { make_inet_socket, 0, 0 }, { make_unix_socket, 0, 0 }, { make_netlink_socket, 0, EAFNOSUPPORT } };
+	static const struct claim inet[] = {
+		{ make_inet_socket, 0, 0 }, { make_unix_socket, 0, EAFNOSUPPORT }, { make_netlink_socket, 0, EAFNOSUPPORT },
+	};
+	(void)state;
+	CHECK(all, lock_with_all_sockets);
+	CHECK(inet, lock_with_inet_sockets);
+	static const struct claim none[] = { { make_unix_socket, 0, SIGNALLED + SIGSYS }, { make_netlink_socket, 0, SIGNALLED + SIGSYS } };
+	CHECK(none, lock_all); /* what is not listed still kills */
 }
 
 /* -- signals */
@@ -211,6 +242,7 @@ int main(void)
 		cmocka_unit_test(memory_never_becomes_executable),
 		cmocka_unit_test(a_process_cannot_make_itself_dumpable_again),
 		cmocka_unit_test(no_process_makes_a_namespace),
+		cmocka_unit_test(who_only_goes_out_makes_no_other_sockets),
 		cmocka_unit_test(no_process_signals_another),
 		cmocka_unit_test(a_scoped_parent_still_ends_its_children),
 	};

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -412,6 +413,47 @@ static void a_stop_before_the_run_counts(void **state)
 	assert_int_equal(mk_loop_run(loop), MK_OK);
 }
 
+static void drain_byte(void *arg, uint32_t events)
+{
+	int *const fd = arg;
+	char c;
+	(void)events;
+	assert_int_equal(read(*fd, &c, 1), 1);
+	*fd = -1;
+}
+
+/* As curl_multi_poll does it: wait on the descriptor, at most so long; then one round. */
+static void a_loop_inside_another_tells_what_to_wait_for(void **state)
+{
+	struct mk_source *s = NULL;
+	struct mk_timer *t = NULL;
+	int p[2], unread;
+	(void)state;
+	assert_int_equal(mk_loop_wait_ms(loop), -1);
+	assert_int_equal(mk_timer_new(loop, stop, NULL, &t), MK_OK);
+	mk_timer_set(t, 300);
+	assert_int_equal(mk_loop_wait_ms(loop), 300);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	unread = p[0];
+	assert_int_equal(mk_loop_add(loop, p[0], EPOLLIN, drain_byte, &unread, &s), MK_OK);
+	struct pollfd outer = { .fd = mk_loop_fd(loop), .events = POLLIN };
+	assert_int_equal(poll(&outer, 1, 0), 0);
+	assert_int_equal(mk_loop_turn(loop), MK_OK); /* nothing to do, and no waiting */
+	assert_int_equal(write(p[1], "x", 1), 1);
+	assert_int_equal(poll(&outer, 1, 0), 1);
+	assert_int_equal(mk_loop_turn(loop), MK_OK);
+	assert_int_equal(unread, -1);
+	assert_false(mk_loop_stopped(loop));
+	now += 300;
+	assert_int_equal(mk_loop_wait_ms(loop), 0);
+	assert_int_equal(mk_loop_turn(loop), MK_OK);
+	assert_true(mk_loop_stopped(loop));
+	mk_loop_del(s);
+	mk_timer_free(t);
+	close(p[0]);
+	close(p[1]);
+}
+
 static void without_a_fake_a_timer_waits_its_time(void **state)
 {
 	(void)state;
@@ -444,6 +486,7 @@ int main(void)
 		T(a_file_limit_costs_no_process),
 		T(the_idle_hook_runs_once_a_round_and_may_stop_the_loop),
 		T(a_stop_before_the_run_counts),
+		T(a_loop_inside_another_tells_what_to_wait_for),
 		T(without_a_fake_a_timer_waits_its_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

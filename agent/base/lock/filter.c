@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -57,6 +58,8 @@ static const struct rule no_role_may[] = {
 	NO_IOCTL(TIOCSTI), NO_IOCTL(TIOCLINUX),
 	/* have a signal sent by making another process a descriptor's owner */
 	NO_FCNTL(F_SETOWN), NO_FCNTL(F_SETOWN_EX), NO_FCNTL(F_SETSIG), NO_IOCTL(FIOSETOWN), NO_IOCTL(SIOCSPGRP),
+	/* ask the kernel for this host's interfaces: glibc's resolver tries, and does without */
+	WHERE(socket, SCMP_ACT_ERRNO(EAFNOSUPPORT), 0, WORD, AF_NETLINK),
 };
 
 static const struct rule no_exec_memory[] = {
@@ -152,6 +155,7 @@ static mk_must add_all(scmp_filter_ctx f, const struct rule *r, size_t n)
 enum mk_err mk_filter_guards(const struct mk_role_calls *c, scmp_filter_ctx *ret)
 {
 	mk_auto(mk_filter_releasep) scmp_filter_ctx f = NULL;
+	const struct rule no_unix = WHERE(socket, SCMP_ACT_ERRNO(EAFNOSUPPORT), 0, WORD, AF_UNIX);
 	const struct rule others = { SYS_tgkill, SCMP_ACT_KILL_PROCESS, 1, { UNLIKE(0, (uint32_t)getpid()), NO_ARG } };
 
 	MK_TRY(start(SCMP_ACT_ALLOW, &f));
@@ -161,6 +165,8 @@ enum mk_err mk_filter_guards(const struct mk_role_calls *c, scmp_filter_ctx *ret
 		MK_TRY(ADD(f, no_signals));
 		MK_TRY(add(f, &others));
 	}
+	if (c->inet_only)
+		MK_TRY(add(f, &no_unix));
 	*ret = MK_TAKE(f);
 	return MK_OK;
 }

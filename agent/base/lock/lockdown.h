@@ -70,6 +70,7 @@ struct mk_path_rule {
 
 /* One row of a role's allow-list. `arg` rows compare one argument under a mask. Several rows for one call: any may match.
  * No row can allow what no role may do: PROT_EXEC (EACCES), being dumpable again (EPERM), namespaces, clone3 (ENOSYS),
+ * AF_NETLINK (EAFNOSUPPORT),
  * TIOCSTI, F_SETOWN and its kin, and, without may_signal, signals to other processes. Needs no rows: exit, exit_group,
  * rt_sigreturn, restart_syscall, rt_sigprocmask, getpid, gettid, tgkill to own threads, brk, munmap, madvise. */
 enum mk_call_test { MK_CALL_ANY, MK_CALL_EQ /* (arg & mask) == value */ };
@@ -91,6 +92,7 @@ struct mk_role_calls {
 	const struct mk_call_refusal *refuse;
 	size_t n_refuse;
 	bool may_signal; /* the supervisor: kill its children */
+	bool inet_only; /* socket(2) of AF_UNIX answers EAFNOSUPPORT, where the list allows it (name services try) */
 	bool may_exec_memory; /* children start under this filter: the loader's PROT_EXEC mappings (never writable ones)
 			       * and the calls that lock-down itself makes are allowed */
 };
