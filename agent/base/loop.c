@@ -129,13 +129,17 @@ static void on_signal_fd(void *arg, uint32_t events)
 
 mk_must mk_loop_signals(struct mk_loop *l, const int *signals, mk_signal_fn *fn, void *arg)
 {
+	const struct sigaction usual = { .sa_handler = SIG_DFL };
 	sigset_t set;
 	mk_assert(l->signal_fd < 0);
 	sigemptyset(&set);
-	for (; *signals; signals++)
-		sigaddset(&set, *signals);
+	for (const int *s = signals; *s; s++)
+		sigaddset(&set, *s);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return MK_SYSTEM;
+	for (; *signals; signals++) /* who started us may have ignored some: of children nobody waits for, nothing would be heard */
+		if (sigaction(*signals, &usual, NULL) < 0)
+			return MK_SYSTEM;
 	l->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (l->signal_fd < 0)
 		return MK_SYSTEM;

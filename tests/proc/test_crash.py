@@ -197,6 +197,17 @@ def test_sigterm_drains_and_leaves_nothing_behind(instance):
     assert instance.audit()[-1]["event"] == "close" and instance.verify().returncode == 0
 
 
+def test_started_with_sigchld_ignored_it_still_hears_of_its_children():
+    ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    with Instance(wrapper=["/usr/bin/python3", "-c", ignore]) as i:
+        i.put("acme-sap", b"tok-sap")
+        i.start()
+        broker = i.pids()["broker"]
+        os.kill(broker, signal.SIGKILL)
+        wait_for("broker killed to another in its place", lambda: i.pids().get("broker", broker) != broker, 0.5)
+        assert i.token("acme-sap").status == 200
+
+
 def test_a_storm_of_signals_changes_nothing(instance):
     for _ in range(300):
         os.kill(instance.process.pid, signal.SIGHUP)
