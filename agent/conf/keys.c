@@ -50,6 +50,18 @@ static mk_must unknown_key(struct mk_reader *r, const struct mk_section *t, cons
 			      mk_hint(wrong, names, n, hint), mk_words_joined(names, n, all, sizeof all));
 }
 
+const char *mk_keys_text(const config_setting_t *s)
+{
+	const char *p = config_setting_get_string(s);
+	return p ? p : "";
+}
+
+enum mk_err mk_keys_unfit(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s)
+{
+	char shown[MK_SHOWN_MAX];
+	return mk_keys_refuse(r, s, "\"%s\" must be %s; \"%s\" is not", k->name, k->kind->want, mk_shown(mk_keys_text(s), shown));
+}
+
 static bool knows(const struct mk_section *t, const char *name)
 {
 	for (size_t i = 0; i < t->n; i++)

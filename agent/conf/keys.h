@@ -90,6 +90,11 @@ unsigned mk_setting_line(const config_setting_t *s);
 /* An error at a setting: mk_keys_refuse(r, s, "…"). */
 #define mk_keys_refuse(r, s, ...) mk_why_at((r)->why, MK_BAD_REQUEST, (r)->file, mk_setting_line(s), __VA_ARGS__)
 
+/* A string value, or "". */
+const char *mk_keys_text(const config_setting_t *s);
+/* A string value that is not what its kind wants. */
+enum mk_err mk_keys_unfit(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s);
+
 /* A value as it may be shown in an error: cut, without control characters. */
 #define MK_SHOWN_MAX 72
 const char *mk_shown(const char *text, char buf[MK_SHOWN_MAX]);

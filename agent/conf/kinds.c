@@ -18,16 +18,7 @@
 
 static struct mk_span text(const config_setting_t *s)
 {
-	const char *p = config_setting_get_string(s);
-	return mk_span_of(p ? p : "");
-}
-
-/* The value is of the right type, but not what the kind wants. */
-static enum mk_err refuse(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s)
-{
-	char shown[MK_SHOWN_MAX];
-	return mk_keys_refuse(r, s, "\"%s\" must be %s; \"%s\" is not", k->name, k->kind->want,
-			      mk_shown((const char *)text(s).p, shown));
+	return mk_span_of(mk_keys_text(s));
 }
 
 static enum mk_err check_range(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, int64_t n)
@@ -39,14 +30,14 @@ static enum mk_err check_range(struct mk_reader *r, const struct mk_key *k, cons
 
 static enum mk_err read_word(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
-	return mk_word_of(text(s), at) == MK_OK ? MK_OK : refuse(r, k, s);
+	return mk_word_of(text(s), at) == MK_OK ? MK_OK : mk_keys_unfit(r, k, s);
 }
 
 static enum mk_err read_duration(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
 	int64_t ms = 0;
 	if (mk_duration_of(text(s), &ms) != MK_OK)
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	MK_TRY(check_range(r, k, s, ms));
 	memcpy(at, &ms, sizeof ms);
 	return MK_OK;
@@ -56,7 +47,7 @@ static enum mk_err read_size(struct mk_reader *r, const struct mk_key *k, const 
 {
 	uint64_t bytes = 0;
 	if (mk_size_of(text(s), &bytes) != MK_OK || bytes > INT64_MAX)
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	MK_TRY(check_range(r, k, s, (int64_t)bytes));
 	memcpy(at, &bytes, sizeof bytes);
 	return MK_OK;
@@ -66,7 +57,7 @@ static enum mk_err read_percent(struct mk_reader *r, const struct mk_key *k, con
 {
 	uint8_t n = 0;
 	if (mk_percent_of(text(s), &n) != MK_OK)
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	MK_TRY(check_range(r, k, s, n));
 	memcpy(at, &n, sizeof n);
 	return MK_OK;
@@ -76,7 +67,7 @@ static enum mk_err read_rate(struct mk_reader *r, const struct mk_key *k, const 
 {
 	uint32_t n = 0;
 	if (mk_rate_of(text(s), &n) != MK_OK)
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	memcpy(at, &n, sizeof n);
 	return MK_OK;
 }
@@ -149,10 +140,10 @@ static enum mk_err read_mode(struct mk_reader *r, const struct mk_key *k, const 
 	const struct mk_span t = text(s);
 	mode_t mode = 0;
 	if (t.n != 4 || t.p[0] != '0')
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	for (size_t i = 1; i < 4; i++) {
 		if (t.p[i] < '0' || t.p[i] > '7' || (t.p[i] - '0') % 2)
-			return refuse(r, k, s); /* nobody executes a socket */
+			return mk_keys_unfit(r, k, s); /* nobody executes a socket */
 		mode = mode << 3 | (mode_t)(t.p[i] - '0');
 	}
 	memcpy(at, &mode, sizeof mode);

@@ -13,18 +13,6 @@
 #define HOLE "{connection}"
 #define HOST_MAX 253
 
-static const char *text(const config_setting_t *s)
-{
-	const char *p = config_setting_get_string(s);
-	return p ? p : "";
-}
-
-static enum mk_err refuse(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s)
-{
-	char shown[MK_SHOWN_MAX];
-	return mk_keys_refuse(r, s, "\"%s\" must be %s; \"%s\" is not", k->name, k->kind->want, mk_shown(text(s), shown));
-}
-
 struct address {
 	bool tls, loopback;
 	size_t n; /* bytes up to the end of the port */
@@ -90,21 +78,21 @@ static void copy(void *at, const char *t, size_t n, size_t cap)
 static enum mk_err read_store_address(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
 	struct address a;
-	if (!address_of(text(s), &a))
-		return refuse(r, k, s);
+	if (!address_of(mk_keys_text(s), &a))
+		return mk_keys_unfit(r, k, s);
 	if (!a.tls && !a.loopback)
 		return mk_keys_refuse(r, s, "\"%s\" is http to another host, where anybody on the way could read the tokens: write https",
 				      k->name);
-	copy(at, text(s), a.n, MK_URL_MAX);
+	copy(at, mk_keys_text(s), a.n, MK_URL_MAX);
 	return MK_OK;
 }
 
 static enum mk_err read_proxy(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
 	struct address a;
-	if (!address_of(text(s), &a) || a.tls)
-		return refuse(r, k, s);
-	copy(at, text(s), a.n, MK_URL_MAX);
+	if (!address_of(mk_keys_text(s), &a) || a.tls)
+		return mk_keys_unfit(r, k, s);
+	copy(at, mk_keys_text(s), a.n, MK_URL_MAX);
 	return MK_OK;
 }
 
@@ -129,10 +117,10 @@ static bool route_ok(const char *t, size_t n)
 
 static enum mk_err read_route(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
-	const size_t n = strlen(text(s)), max = (size_t)k->max;
-	if (n > max || !route_ok(text(s), n))
-		return refuse(r, k, s);
-	copy(at, text(s), n, max + 1);
+	const size_t n = strlen(mk_keys_text(s)), max = (size_t)k->max;
+	if (n > max || !route_ok(mk_keys_text(s), n))
+		return mk_keys_unfit(r, k, s);
+	copy(at, mk_keys_text(s), n, max + 1);
 	return MK_OK;
 }
 
@@ -140,26 +128,26 @@ static enum mk_err read_route(struct mk_reader *r, const struct mk_key *k, const
 static enum mk_err read_template(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
 	char probe[MK_STORE_PATH_MAX + 1];
-	const size_t n = strlen(text(s)), max = (size_t)k->max, hole = strlen(HOLE);
-	if (n > max || n > MK_STORE_PATH_MAX || n < hole || strcmp(text(s) + n - hole, HOLE) != 0)
-		return refuse(r, k, s);
-	memcpy(probe, text(s), n - hole);
+	const size_t n = strlen(mk_keys_text(s)), max = (size_t)k->max, hole = strlen(HOLE);
+	if (n > max || n > MK_STORE_PATH_MAX || n < hole || strcmp(mk_keys_text(s) + n - hole, HOLE) != 0)
+		return mk_keys_unfit(r, k, s);
+	memcpy(probe, mk_keys_text(s), n - hole);
 	probe[n - hole] = 'x';
 	if (!route_ok(probe, n - hole + 1))
-		return refuse(r, k, s);
-	copy(at, text(s), n, max + 1);
+		return mk_keys_unfit(r, k, s);
+	copy(at, mk_keys_text(s), n, max + 1);
 	return MK_OK;
 }
 
 static enum mk_err read_label(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
-	const size_t n = strlen(text(s)), max = (size_t)k->max;
+	const size_t n = strlen(mk_keys_text(s)), max = (size_t)k->max;
 	bool ok = n > 0 && n <= max;
 	for (size_t i = 0; ok && i < n; i++)
-		ok = text(s)[i] > ' ' && text(s)[i] <= '~';
+		ok = mk_keys_text(s)[i] > ' ' && mk_keys_text(s)[i] <= '~';
 	if (!ok)
-		return refuse(r, k, s);
-	copy(at, text(s), n, max + 1);
+		return mk_keys_unfit(r, k, s);
+	copy(at, mk_keys_text(s), n, max + 1);
 	return MK_OK;
 }
 

@@ -19,18 +19,6 @@
 #define STRING (1u << CONFIG_TYPE_STRING)
 #define INT (1u << CONFIG_TYPE_INT)
 
-static const char *text(const config_setting_t *s)
-{
-	const char *p = config_setting_get_string(s);
-	return p ? p : "";
-}
-
-static enum mk_err refuse(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s)
-{
-	char shown[MK_SHOWN_MAX];
-	return mk_keys_refuse(r, s, "\"%s\" must be %s; \"%s\" is not", k->name, k->kind->want, mk_shown(text(s), shown));
-}
-
 /* "a//b/./c/" is "a/b/c": two spellings of one path must be seen to be one. */
 static void tidy(char *path)
 {
@@ -60,12 +48,12 @@ static enum mk_err read_path_from(struct mk_reader *r, const struct mk_key *k, c
 				  const char *dir)
 {
 	char path[MK_PATH_MAX] = { 0 };
-	const char *p = text(s);
+	const char *p = mk_keys_text(s);
 	if (!p[0])
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	for (const char *c = p; *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f || climbs(p, c))
-			return refuse(r, k, s);
+			return mk_keys_unfit(r, k, s);
 	if (mk_path_join(dir, p, path, sizeof path) != MK_OK)
 		return mk_keys_refuse(r, s, "\"%s\" is too long: at most %d bytes with its directory", k->name,
 				      MK_PATH_MAX - 1);
@@ -88,7 +76,7 @@ static enum mk_err read_store(struct mk_reader *r, const struct mk_key *k, const
 static bool number(const config_setting_t *s, uint32_t *ret)
 {
 	if (config_setting_type(s) == CONFIG_TYPE_STRING)
-		return mk_u32_of(mk_span_of(text(s)), ret) == MK_OK;
+		return mk_u32_of(mk_span_of(mk_keys_text(s)), ret) == MK_OK;
 	const int n = config_setting_get_int(s);
 	*ret = (uint32_t)n;
 	return n >= 0;
@@ -108,7 +96,7 @@ static enum mk_err read_uid(struct mk_reader *r, const struct mk_key *k, const c
 	uint32_t n = 0;
 	if (!number(s, &n))
 		return config_setting_type(s) == CONFIG_TYPE_STRING
-			       ? refuse(r, k, s)
+			       ? mk_keys_unfit(r, k, s)
 			       : mk_keys_refuse(r, s, "\"%s\" must not be negative", k->name);
 	MK_TRY(check_id(r, k, s, n));
 	memcpy(at, &(uid_t){ n }, sizeof(uid_t));
@@ -122,12 +110,12 @@ static enum mk_err read_user(struct mk_reader *r, const struct mk_key *k, const 
 	if (r->in_pod)
 		return mk_keys_refuse(r, s, "\"user\" names an account of this container, not of the caller's: in a pod write "
 				      "uid, the number that is the caller's runAsUser");
-	if (getpwnam_r(text(s), &pw, buf, sizeof buf, &found) != 0)
+	if (getpwnam_r(mk_keys_text(s), &pw, buf, sizeof buf, &found) != 0)
 		return mk_keys_refuse(r, s, "user \"%s\" could not be looked up: mend the user database, or write uid",
-				      mk_shown(text(s), shown));
+				      mk_shown(mk_keys_text(s), shown));
 	if (!found)
 		return mk_keys_refuse(r, s, "there is no user \"%s\" on this host: create it, or correct the name",
-				      mk_shown(text(s), shown));
+				      mk_shown(mk_keys_text(s), shown));
 	MK_TRY(check_id(r, k, s, pw.pw_uid));
 	memcpy(at, &pw.pw_uid, sizeof pw.pw_uid);
 	return MK_OK;
@@ -137,12 +125,12 @@ static enum mk_err group_by_name(struct mk_reader *r, const config_setting_t *s,
 {
 	char buf[ENTRY_MAX], shown[MK_SHOWN_MAX];
 	struct group gr, *found = NULL;
-	if (getgrnam_r(text(s), &gr, buf, sizeof buf, &found) != 0)
+	if (getgrnam_r(mk_keys_text(s), &gr, buf, sizeof buf, &found) != 0)
 		return mk_keys_refuse(r, s, "group \"%s\" could not be looked up: mend the user database, or write its number",
-				      mk_shown(text(s), shown));
+				      mk_shown(mk_keys_text(s), shown));
 	if (!found)
 		return mk_keys_refuse(r, s, "there is no group \"%s\" here: create it, correct the name, or write its number",
-				      mk_shown(text(s), shown));
+				      mk_shown(mk_keys_text(s), shown));
 	*ret = gr.gr_gid;
 	return MK_OK;
 }
@@ -175,10 +163,10 @@ static enum mk_err read_key32(struct mk_reader *r, const struct mk_key *k, const
 {
 	uint8_t key[32];
 	size_t n = 0;
-	const char *t = text(s);
+	const char *t = mk_keys_text(s);
 	if (sodium_base642bin(key, sizeof key, t, strlen(t), NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0 ||
 	    n != sizeof key)
-		return refuse(r, k, s);
+		return mk_keys_unfit(r, k, s);
 	if (!usable(key))
 		return mk_keys_refuse(r, s, "\"%s\" is no usable key: make one with `makinictl audit keygen FILE` and put what "
 				      "it prints here",
@@ -216,10 +204,10 @@ static enum mk_err read_address(struct mk_reader *r, const struct mk_key *k, con
 	char host[INET6_ADDRSTRLEN] = "";
 	bool is_v6 = false;
 	uint32_t port = 0;
-	if (strcmp(text(s), "none") != 0) {
-		if (!split_address(text(s), host, &is_v6, &port) ||
+	if (strcmp(mk_keys_text(s), "none") != 0) {
+		if (!split_address(mk_keys_text(s), host, &is_v6, &port) ||
 		    inet_pton(is_v6 ? AF_INET6 : AF_INET, host, is_v6 ? (void *)&a.v6.sin6_addr : &a.v4.sin_addr) != 1)
-			return refuse(r, k, s);
+			return mk_keys_unfit(r, k, s);
 		a.any.ss_family = is_v6 ? AF_INET6 : AF_INET;
 		*(is_v6 ? &a.v6.sin6_port : &a.v4.sin_port) = htons((uint16_t)port);
 	}

@@ -40,22 +40,14 @@ static struct world w;
 static int begin(void **state)
 {
 	(void)state;
-	memset(&w, 0, sizeof w);
-	w.conf = (struct mk_conf_backend){ .type = "vault", .address = "https://vault.example:8200", .mount = "secret",
-					   .path = "makini/{connection}", .kv = 2 };
-	w.keep = calloc(1, mk_backend_of("vault")->keep_size);
-	assert_int_equal(mk_secret_copy(mk_span_of("s.token"), &w.credential), MK_OK);
+	vault_begin(&w);
 	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
-	op_free(&w);
-	mk_backend_of("vault")->forget(w.keep);
-	free(w.keep);
-	mk_secret_free(w.credential);
-	return mk_secret_in_use() == 0 ? 0 : -1;
+	return vault_end(&w);
 }
 
 static void assert_leaf(const char *pointer, const char *value)

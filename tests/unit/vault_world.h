@@ -151,4 +151,23 @@ static inline enum mk_step run_login(struct world *w, bool renew, const struct t
 	return s;
 }
 
+/* A KV 2 store with a credential, for setup and teardown of a test about operations. */
+static inline void vault_begin(struct world *w)
+{
+	memset(w, 0, sizeof *w);
+	w->conf = (struct mk_conf_backend){ .type = "vault", .address = "https://vault.example:8200", .mount = "secret",
+					    .path = "makini/{connection}", .kv = 2 };
+	w->keep = calloc(1, mk_backend_of("vault")->keep_size);
+	assert_int_equal(mk_secret_copy(mk_span_of("s.token"), &w->credential), MK_OK);
+}
+
+static inline int vault_end(struct world *w)
+{
+	op_free(w);
+	mk_backend_of("vault")->forget(w->keep);
+	free(w->keep);
+	mk_secret_free(w->credential);
+	return mk_secret_in_use() == 0 ? 0 : -1;
+}
+
 #endif
