@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Walks what jansson parsed, in the document's order, and writes one leaf for each end
- * of a branch. jansson's strings lie in the heap until they are freed: the executables
+ * of a branch and for each array. jansson's strings lie in the heap until they are freed: the executables
  * that see tokens are linked with a free that wipes.
  */
 #include "backends/flatten.h"
@@ -41,10 +41,12 @@ static mk_must integer(struct walk *w, json_t *v)
 	return leaf(w, MK_LEAF_NUMBER, s, (size_t)n);
 }
 
-/* 15 digits suffice for what people write, 17 for every double. */
+/* 15 digits suffice for what people write, 17 for every double. Zero has no sign, as an integer has none. */
 static mk_must real(struct walk *w, json_t *v)
 {
 	char s[NUMBER_MAX];
+	if (json_real_value(v) == 0)
+		return leaf(w, MK_LEAF_NUMBER, "0", 1);
 	int n = 0;
 	for (int digits = 15; digits <= 17; digits++) {
 		n = snprintf(s, sizeof s, "%.*g", digits, json_real_value(v));
@@ -99,8 +101,7 @@ static mk_must array(struct walk *w, json_t *v)
 	char key[NUMBER_MAX];
 	size_t i;
 	json_t *item;
-	if (json_array_size(v) == 0)
-		return leaf(w, MK_LEAF_EMPTY, "", 0);
+	MK_TRY(leaf(w, MK_LEAF_ARRAY, "", 0));
 	json_array_foreach(v, i, item)
 		MK_TRY(child(w, key, (size_t)snprintf(key, sizeof key, "%zu", i), item));
 	return MK_OK;

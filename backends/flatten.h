@@ -4,6 +4,7 @@
  * as they are, whatever characters they hold: who serves them decides. An integer of 64
  * bits keeps its digits; a larger one is refused; other numbers are written in the
  * shortest form that reads back as the same double (1.50 becomes 1.5, 1e3 becomes 1000).
+ * unflatten.h is the way back.
  */
 #ifndef MK_FLATTEN_H
 #define MK_FLATTEN_H

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The embedded store's file: every connection's current and previous version, with
- * tags: a head, a sealed index (names, versions, tags, places), and each version's leaf
+ * The embedded store's file: every connection's current, previous and pending version,
+ * with tags: a head, a sealed index (names, versions, tags, places), and each version's leaf
  * list sealed on its own (XChaCha20-Poly1305; additional data: head, and name and version)
  * under a 32-byte key, or one made from a passphrase by Argon2id. Format: docs/local-file.md.
- * Used by the `local` backend (reads) and makinictl (reads, writes); neither reads nor
- * writes files itself. Plain values only ever lie in secrets; a get opens the index and
+ * Used by the `local` backend and makinictl. Nothing here touches a file. Plain values only ever lie in secrets; a get opens the index and
  * one record.
  *
  * Errors: BAD_REQUEST where bytes do not have the form; DENIED where they do not open
@@ -52,16 +51,18 @@ mk_must mk_local_head_read(struct mk_span file, struct mk_local_head *ret);
 /* An opened store: the plain index, and the file's bytes, borrowed until mk_local_free. */
 struct mk_local;
 
-struct mk_local_version {
+struct mk_local_version { /* zeroed: there is none */
 	char id[2 * MK_LOCAL_ID_BYTES + 1];
 	int64_t created_ms; /* wall clock */
+	bool disabled;
 	size_t at, size;    /* its sealed record in the file */
 };
 
+enum mk_local_slot { MK_LOCAL_CURRENT, MK_LOCAL_PREVIOUS, MK_LOCAL_PENDING, MK_LOCAL_SLOTS };
+
 struct mk_local_entry {
 	struct mk_name name;
-	struct mk_local_version versions[2]; /* current, previous */
-	size_t n_versions;
+	struct mk_local_version versions[MK_LOCAL_SLOTS]; /* previous only beside current; at least one */
 	size_t n_tags;
 	struct mk_span tags; /* for mk_local_tags; borrows the store */
 };
@@ -79,21 +80,34 @@ size_t mk_local_count(const struct mk_local *s);
 bool mk_local_next(const struct mk_local *s, struct mk_local_cursor *at, struct mk_local_entry *ret);
 mk_must mk_local_find(const struct mk_local *s, const struct mk_name *name, struct mk_local_entry *ret); /* NOT_FOUND */
 void mk_local_tags(const struct mk_local_entry *e, struct mk_tag tags[MK_TAGS_MAX]);
-/* Opens one version (0 current, 1 previous; NOT_FOUND where there is none) into a checked leaf list. */
-mk_must mk_local_record(const struct mk_local *s, const struct mk_secret *key, const struct mk_local_entry *e, size_t version,
-			struct mk_secret **ret);
+bool mk_local_has(const struct mk_local_entry *e, enum mk_local_slot slot);
+/* Opens one version (NOT_FOUND where there is none) into a checked leaf list. */
+mk_must mk_local_record(const struct mk_local *s, const struct mk_secret *key, const struct mk_local_entry *e,
+			enum mk_local_slot slot, struct mk_secret **ret);
 
 /* A JSON object's text as a leaf list for a put; errors as flatten.h has them. */
 mk_must mk_local_leaves_of(struct mk_span json, struct mk_secret **ret);
 
-/* One change. What was current becomes previous; what was previous goes. */
+enum mk_local_act {
+	MK_LOCAL_PUT,     /* a new current version; what was current becomes previous, what was previous goes, what is pending stays */
+	MK_LOCAL_REMOVE,  /* the name goes, with all its versions */
+	MK_LOCAL_OFFER,   /* a new pending version; CONFLICT where there is one */
+	MK_LOCAL_PROMOTE, /* the pending version becomes current, as by a put, and keeps its id */
+	MK_LOCAL_DISCARD, /* the pending version goes, and the name where that was all of it */
+	MK_LOCAL_DISABLE, /* `expect`, or else the current version, is not to be handed out */
+	MK_LOCAL_ENABLE,
+	MK_LOCAL_ACTS
+};
+
+/* One change. */
 struct mk_local_change {
 	struct mk_name name;
-	bool remove;               /* the name goes, with both versions; the rest is not looked at */
-	struct mk_span leaves;     /* put: a leaf list */
-	const struct mk_tag *tags; /* put: set; one with an empty value is taken away; the others stay */
+	enum mk_local_act act;
+	const char *expect;        /* OFFER, PROMOTE: the id that must be current (CONFLICT); NULL or "": any, or none */
+	struct mk_span leaves;     /* PUT, OFFER: a leaf list */
+	const struct mk_tag *tags; /* PUT: set; one with an empty value is taken away; the others stay */
 	size_t n_tags;
-	int64_t now_ms;
+	int64_t now_ms;            /* PUT, OFFER */
 };
 
 struct mk_local_bytes { /* a whole file, from malloc, for mk_freep(&p); sealed, so not secret */
@@ -101,8 +115,8 @@ struct mk_local_bytes { /* a whole file, from malloc, for mk_freep(&p); sealed, 
 	size_t n;
 };
 
-/* The whole new file. NOT_FOUND: nothing to remove; TOO_LARGE: a limit;
- * BAD_REQUEST: a leaf list or tag that is none. ret_id: the new version ("" after a removal). */
+/* The whole new file. NOT_FOUND: no such name, or no version for the act; TOO_LARGE: a limit;
+ * BAD_REQUEST: a leaf list or tag that is none. ret_id: the version that was acted on ("" after a removal). */
 mk_must mk_local_change(const struct mk_local *s, const struct mk_secret *key, const struct mk_local_change *change,
 			struct mk_local_bytes *ret, char ret_id[2 * MK_LOCAL_ID_BYTES + 1]);
 mk_must mk_local_empty(const struct mk_local_head *head, const struct mk_secret *key, struct mk_local_bytes *ret);

@@ -66,26 +66,33 @@ static void rd_version(struct mk_rd *r, size_t *record_at, struct mk_local_versi
 {
 	const struct mk_span id = mk_rd_bytes(r, MK_LOCAL_ID_BYTES);
 	ret->created_ms = mk_rd_i64(r);
-	const uint8_t flags = mk_rd_u8(r);
+	const uint8_t flags = mk_rd_below(r, 2);
+	ret->disabled = flags == 1;
 	ret->size = mk_rd_u32(r);
 	ret->at = *record_at;
-	if (r->bad || flags != 0 || ret->created_ms < 0 || ret->size <= MK_LOCAL_SEAL_MORE ||
+	if (r->bad || ret->created_ms < 0 || ret->size <= MK_LOCAL_SEAL_MORE ||
 	    ret->size > MK_SECRET_MAX + MK_LOCAL_SEAL_MORE) {
 		r->bad = true;
 		return;
 	}
 	mk_local_id_text(id.p, ret->id);
-	*record_at += ret->size; /* at most 2 * 100,000 times 64 KiB: no overflow */
+	*record_at += ret->size; /* at most 3 * 100,000 times 64 KiB: no overflow */
 }
 
 static void rd_entry(struct mk_rd *r, size_t *record_at, struct mk_local_entry *ret)
 {
 	*ret = (struct mk_local_entry){ .name = mk_rd_name(r) };
-	ret->n_versions = mk_rd_u8(r);
-	r->bad = r->bad || ret->n_versions < 1 || ret->n_versions > MK_COUNT(ret->versions);
-	for (size_t i = 0; i < ret->n_versions && !r->bad; i++)
-		rd_version(r, record_at, &ret->versions[i]);
+	const unsigned has = mk_rd_below(r, 1u << MK_LOCAL_SLOTS);
+	r->bad = r->bad || has == 0 || ((has & 1u << MK_LOCAL_PREVIOUS) && !(has & 1u << MK_LOCAL_CURRENT));
+	for (size_t i = 0; i < MK_LOCAL_SLOTS && !r->bad; i++)
+		if (has & 1u << i)
+			rd_version(r, record_at, &ret->versions[i]);
 	rd_tags(r, ret);
+}
+
+bool mk_local_has(const struct mk_local_entry *e, enum mk_local_slot slot)
+{
+	return slot < MK_LOCAL_SLOTS && e->versions[slot].size > 0;
 }
 
 bool mk_local_next(const struct mk_local *s, struct mk_local_cursor *at, struct mk_local_entry *ret)
@@ -207,12 +214,12 @@ void mk_local_tags(const struct mk_local_entry *e, struct mk_tag tags[MK_TAGS_MA
 	}
 }
 
-enum mk_err mk_local_record(const struct mk_local *s, const struct mk_secret *key, const struct mk_local_entry *e, size_t version,
-			    struct mk_secret **ret)
+enum mk_err mk_local_record(const struct mk_local *s, const struct mk_secret *key, const struct mk_local_entry *e,
+			    enum mk_local_slot slot, struct mk_secret **ret)
 {
-	if (version >= e->n_versions)
+	if (!mk_local_has(e, slot))
 		return MK_NOT_FOUND;
-	const struct mk_local_version *v = &e->versions[version];
+	const struct mk_local_version *v = &e->versions[slot];
 	uint8_t id[MK_LOCAL_ID_BYTES];
 	mk_local_id_bytes(v->id, id);
 	const struct mk_local_ad ad = mk_local_ad_record(s->head_bytes, &e->name, id);

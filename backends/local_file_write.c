@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Makes the embedded store's next file from the one before: one put or one removal. The
+ * Makes the embedded store's next file from the one before: one act on one name. The
  * index is written anew; records that do not change are carried over sealed, so that a
  * change touches the plain value of nothing but itself.
  */
@@ -14,16 +14,19 @@
 
 #define TAGS_BYTES_MAX (MK_TAGS_MAX * (1u + MK_TAG_KEY_MAX + 2u + MK_TAG_VALUE_MAX))
 #define VERSION_BYTES (MK_LOCAL_ID_BYTES + 8u + 1u + 4u)
-#define ENTRY_BYTES_MAX (1u + MK_NAME_MAX + 1u + 2u * VERSION_BYTES + 1u + TAGS_BYTES_MAX)
+#define ENTRY_BYTES_MAX (1u + MK_NAME_MAX + 1u + MK_LOCAL_SLOTS * VERSION_BYTES + 1u + TAGS_BYTES_MAX)
 
 /* A change under way. */
 struct draft {
 	const struct mk_local *old;
 	const struct mk_secret *key;
 	const struct mk_local_change *change;
-	struct mk_local_entry entry; /* a put: the name's entry to be */
+	struct mk_local_entry entry; /* the name's, to be */
+	bool found, gone;            /* there was one; there will be none */
+	char id[2 * MK_LOCAL_ID_BYTES + 1];
 	uint8_t tags[TAGS_BYTES_MAX];
-	uint8_t *record;             /* a put: the new version, sealed */
+	uint8_t *record;             /* the new version, sealed, where there is one: its `at` is 0, which no record in a file has */
+	size_t record_size;
 	struct mk_wr index, records;
 };
 
@@ -42,38 +45,40 @@ static void wr_version(struct mk_wr *w, const struct mk_local_version *v)
 	mk_local_id_bytes(v->id, id);
 	mk_wr_bytes(w, mk_span(id, sizeof id));
 	mk_wr_i64(w, v->created_ms);
-	mk_wr_u8(w, 0);
+	mk_wr_u8(w, v->disabled);
 	mk_wr_u32(w, (uint32_t)v->size);
 }
 
 static void wr_entry(struct mk_wr *w, const struct mk_local_entry *e)
 {
+	uint8_t has = 0;
+	for (unsigned i = 0; i < MK_LOCAL_SLOTS; i++)
+		has = (uint8_t)(has | (e->versions[i].size > 0) << i);
 	mk_wr_name(w, &e->name);
-	mk_wr_u8(w, (uint8_t)e->n_versions);
-	for (size_t i = 0; i < e->n_versions; i++)
-		wr_version(w, &e->versions[i]);
+	mk_wr_u8(w, has);
+	for (size_t i = 0; i < MK_LOCAL_SLOTS; i++)
+		if (e->versions[i].size > 0)
+			wr_version(w, &e->versions[i]);
 	mk_wr_u8(w, (uint8_t)e->n_tags);
 	mk_wr_bytes(w, e->tags);
 }
 
-/* Entry and records of a name that stays as it is. */
-static void carry(struct draft *d, const struct mk_local_entry *e)
+/* An entry and its records. */
+static void put_entry(struct draft *d, const struct mk_local_entry *e)
 {
-	const struct mk_span file = mk_local_file(d->old);
+	const uint8_t *const file = mk_local_file(d->old).p;
 	wr_entry(&d->index, e);
-	for (size_t i = 0; i < e->n_versions; i++)
-		mk_wr_bytes(&d->records, mk_span(file.p + e->versions[i].at, e->versions[i].size));
+	for (size_t i = 0; i < MK_LOCAL_SLOTS; i++) {
+		const struct mk_local_version *v = &e->versions[i];
+		if (v->size > 0)
+			mk_wr_bytes(&d->records, mk_span(v->at > 0 ? file + v->at : d->record, v->size));
+	}
 }
 
-static void put_entry(struct draft *d)
+static void put_changed(struct draft *d)
 {
-	if (!d->record)
-		return;
-	const struct mk_span file = mk_local_file(d->old);
-	wr_entry(&d->index, &d->entry);
-	mk_wr_bytes(&d->records, mk_span(d->record, d->entry.versions[0].size));
-	if (d->entry.n_versions == 2)
-		mk_wr_bytes(&d->records, mk_span(file.p + d->entry.versions[1].at, d->entry.versions[1].size));
+	if (!d->gone)
+		put_entry(d, &d->entry);
 }
 
 /* All entries in order, the changed one in its place. */
@@ -85,14 +90,14 @@ static void walk(struct draft *d)
 	while (mk_local_next(d->old, &at, &e)) {
 		const int order = strcmp(e.name.s, d->change->name.s);
 		if (order >= 0 && !placed) {
-			put_entry(d);
+			put_changed(d);
 			placed = true;
 		}
 		if (order != 0)
-			carry(d, &e);
+			put_entry(d, &e);
 	}
 	if (!placed)
-		put_entry(d);
+		put_changed(d);
 }
 
 static size_t tag_at(const struct mk_tag *tags, size_t n, const char *key)
@@ -126,11 +131,11 @@ static int by_key(const void *a, const void *b)
 	return strcmp(((const struct mk_tag *)a)->key, ((const struct mk_tag *)b)->key);
 }
 
-static mk_must tags_make(struct draft *d, const struct mk_local_entry *was)
+static mk_must tags_make(struct draft *d)
 {
 	struct mk_tag tags[MK_TAGS_MAX];
-	size_t n = was->n_tags, len;
-	mk_local_tags(was, tags);
+	size_t n = d->entry.n_tags, len;
+	mk_local_tags(&d->entry, tags);
 	for (size_t i = 0; i < d->change->n_tags; i++)
 		MK_TRY(tag_merge(tags, &n, &d->change->tags[i]));
 	qsort(tags, n, sizeof tags[0], by_key);
@@ -148,41 +153,126 @@ static mk_must tags_make(struct draft *d, const struct mk_local_entry *was)
 	return MK_OK;
 }
 
-static mk_must record_make(struct draft *d)
+/* The change's value as a fresh version. */
+static mk_must record_make(struct draft *d, struct mk_local_version *ret)
 {
 	uint8_t id[MK_LOCAL_ID_BYTES], head[MK_LOCAL_HEAD_BYTES];
-	struct mk_local_version *v = &d->entry.versions[0];
+	if (d->change->leaves.n == 0 || d->change->now_ms < 0 || d->change->name.s[0] == '\0')
+		return MK_BAD_REQUEST;
+	if (!d->found && mk_local_count(d->old) == MK_LOCAL_NAMES_MAX)
+		return MK_TOO_LARGE;
 	MK_TRY(mk_leaves_check(d->change->leaves));
-	randombytes_buf(id, sizeof id);
-	mk_local_id_text(id, v->id);
-	v->created_ms = d->change->now_ms;
-	v->size = d->change->leaves.n + MK_LOCAL_SEAL_MORE;
-	d->record = malloc(v->size);
+	d->record_size = d->change->leaves.n + MK_LOCAL_SEAL_MORE;
+	d->record = malloc(d->record_size);
 	if (!d->record)
 		return MK_NO_MEMORY;
+	randombytes_buf(id, sizeof id);
+	*ret = (struct mk_local_version){ .created_ms = d->change->now_ms, .size = d->record_size };
+	mk_local_id_text(id, ret->id);
+	memcpy(d->id, ret->id, sizeof d->id);
 	mk_local_head_write(mk_local_head_of(d->old), 0, head);
 	const struct mk_local_ad ad = mk_local_ad_record(head, &d->entry.name, id);
 	mk_local_seal(d->key, &ad, d->change->leaves, d->record);
 	return MK_OK;
 }
 
+static bool expects(const struct draft *d)
+{
+	return d->change->expect && d->change->expect[0] != '\0';
+}
+
+static mk_must as_expected(const struct draft *d)
+{
+	const bool same = !expects(d) || strcmp(d->change->expect, d->entry.versions[MK_LOCAL_CURRENT].id) == 0;
+	return same ? MK_OK : MK_CONFLICT;
+}
+
+static void step_up(struct draft *d, const struct mk_local_version *next)
+{
+	struct mk_local_version *v = d->entry.versions;
+	v[MK_LOCAL_PREVIOUS] = v[MK_LOCAL_CURRENT];
+	v[MK_LOCAL_CURRENT] = *next;
+}
+
+static mk_must act_put(struct draft *d)
+{
+	struct mk_local_version fresh;
+	MK_TRY(tags_make(d));
+	MK_TRY(record_make(d, &fresh));
+	step_up(d, &fresh);
+	return MK_OK;
+}
+
+static mk_must act_remove(struct draft *d)
+{
+	d->gone = true;
+	return d->found ? MK_OK : MK_NOT_FOUND;
+}
+
+static mk_must act_offer(struct draft *d)
+{
+	if (mk_local_has(&d->entry, MK_LOCAL_PENDING))
+		return MK_CONFLICT;
+	MK_TRY(as_expected(d));
+	return record_make(d, &d->entry.versions[MK_LOCAL_PENDING]);
+}
+
+/* Takes the pending version out of the entry. */
+static mk_must take_pending(struct draft *d, struct mk_local_version *ret)
+{
+	struct mk_local_version *pending = &d->entry.versions[MK_LOCAL_PENDING];
+	if (!mk_local_has(&d->entry, MK_LOCAL_PENDING))
+		return MK_NOT_FOUND;
+	memcpy(d->id, pending->id, sizeof d->id);
+	*ret = *pending;
+	*pending = (struct mk_local_version){ .size = 0 };
+	return MK_OK;
+}
+
+static mk_must act_promote(struct draft *d)
+{
+	struct mk_local_version pending;
+	MK_TRY(take_pending(d, &pending));
+	MK_TRY(as_expected(d));
+	step_up(d, &pending);
+	return MK_OK;
+}
+
+static mk_must act_discard(struct draft *d)
+{
+	struct mk_local_version pending;
+	MK_TRY(take_pending(d, &pending));
+	d->gone = !mk_local_has(&d->entry, MK_LOCAL_CURRENT);
+	return MK_OK;
+}
+
+static mk_must act_disable(struct draft *d)
+{
+	struct mk_local_version *v = d->entry.versions;
+	if (expects(d) && strcmp(v->id, d->change->expect) != 0)
+		v = &d->entry.versions[MK_LOCAL_PREVIOUS];
+	if (v->size == 0 || (expects(d) && strcmp(v->id, d->change->expect) != 0))
+		return MK_NOT_FOUND;
+	v->disabled = d->change->act == MK_LOCAL_DISABLE;
+	memcpy(d->id, v->id, sizeof d->id);
+	return MK_OK;
+}
+
 /* What the changed name's entry will be. */
 static mk_must entry_make(struct draft *d)
 {
-	struct mk_local_entry was = { 0 };
-	const enum mk_err e = mk_local_find(d->old, &d->change->name, &was);
-	const bool found = e == MK_OK;
-	if (d->change->remove || (e != MK_OK && e != MK_NOT_FOUND))
+	static enum mk_err (*const acts[MK_LOCAL_ACTS])(struct draft *) = {
+		[MK_LOCAL_PUT] = act_put,         [MK_LOCAL_REMOVE] = act_remove,   [MK_LOCAL_OFFER] = act_offer,
+		[MK_LOCAL_PROMOTE] = act_promote, [MK_LOCAL_DISCARD] = act_discard, [MK_LOCAL_DISABLE] = act_disable,
+		[MK_LOCAL_ENABLE] = act_disable,
+	};
+	const enum mk_err e = mk_local_find(d->old, &d->change->name, &d->entry);
+	if (e != MK_OK && e != MK_NOT_FOUND)
 		return e;
-	if (d->change->leaves.n == 0 || d->change->now_ms < 0 || d->change->name.s[0] == '\0')
-		return MK_BAD_REQUEST;
-	if (!found && mk_local_count(d->old) == MK_LOCAL_NAMES_MAX)
-		return MK_TOO_LARGE;
+	d->found = e == MK_OK;
 	d->entry.name = d->change->name;
-	d->entry.n_versions = found ? 2 : 1;
-	d->entry.versions[1] = was.versions[0];
-	MK_TRY(tags_make(d, &was));
-	return record_make(d);
+	mk_assert(d->change->act < MK_LOCAL_ACTS);
+	return acts[d->change->act](d);
 }
 
 /* Head, sealed index, records: one file. */
@@ -209,8 +299,8 @@ static mk_must draft_room(struct draft *d)
 	const size_t file = mk_local_file(d->old).n; /* neither index nor records are longer */
 	uint8_t *const index = malloc(file + ENTRY_BYTES_MAX);
 	d->index = mk_wr_of(index, index ? file + ENTRY_BYTES_MAX : 0);
-	uint8_t *const records = malloc(file + d->entry.versions[0].size);
-	d->records = mk_wr_of(records, records ? file + d->entry.versions[0].size : 0);
+	uint8_t *const records = malloc(file + d->record_size);
+	d->records = mk_wr_of(records, records ? file + d->record_size : 0);
 	return index && records ? MK_OK : MK_NO_MEMORY;
 }
 
@@ -230,7 +320,7 @@ enum mk_err mk_local_change(const struct mk_local *s, const struct mk_secret *ke
 {
 	mk_auto(draft_done) struct draft d = { .old = s, .key = key, .change = change };
 	MK_TRY(draft_make(&d, ret));
-	memcpy(ret_id, d.entry.versions[0].id, sizeof d.entry.versions[0].id);
+	memcpy(ret_id, d.id, sizeof d.id);
 	return MK_OK;
 }
 

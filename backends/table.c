@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The backends and the login methods. Another store is one more file, which defines
- * mk_backend_NAME, and one more line here; another login the same.
+ * The backends, by mk/backends.def, and the login methods. Another login is one more file,
+ * which defines mk_login_NAME, and one more line here.
  */
 #include "mk/backend.h"
-
-#define BACKENDS(X) \
-	X(local)    \
-	X(vault)
 
 #define LOGINS(X)     \
 	X(token)      \
@@ -16,15 +12,21 @@
 	X(jwt)        \
 	X(cert)
 
-#define DECLARE(name) extern const struct mk_backend mk_backend_##name;
-#define ROW(name) &mk_backend_##name,
 #define DECLARE_LOGIN(name) extern const struct mk_login mk_login_##name;
 #define LOGIN_ROW(name) &mk_login_##name,
 
-BACKENDS(DECLARE)
+#define MK_BACKEND(name, keys) extern const struct mk_backend mk_backend_##name;
+#include "mk/backends.def"
+#undef MK_BACKEND
+
 LOGINS(DECLARE_LOGIN)
 
-const struct mk_backend *const mk_backends[] = { BACKENDS(ROW) NULL };
+const struct mk_backend *const mk_backends[] = {
+#define MK_BACKEND(name, keys) &mk_backend_##name,
+#include "mk/backends.def"
+#undef MK_BACKEND
+	NULL
+};
 const struct mk_login *const mk_logins[] = { LOGINS(LOGIN_ROW) NULL };
 
 const struct mk_backend *mk_backend_of(const char *type)

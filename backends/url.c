@@ -72,6 +72,12 @@ void mk_url_path(struct mk_url *u, const char *path)
 	mk_url_path_of(u, path, NULL);
 }
 
+void mk_url_more(struct mk_url *u, const char *text)
+{
+	u->bad = u->bad || u->asked;
+	put_escaped(u, text, strlen(text));
+}
+
 void mk_url_param(struct mk_url *u, const char *key, const char *value)
 {
 	put(u, u->asked ? "&" : "?", 1);

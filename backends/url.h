@@ -26,6 +26,8 @@ struct mk_url mk_url_of(char *buf, size_t cap, const char *address);
 void mk_url_path(struct mk_url *u, const char *path);
 /* The same, with {connection} replaced by the name. */
 void mk_url_path_of(struct mk_url *u, const char *path, const struct mk_name *name);
+/* Adds text to the path's last part. */
+void mk_url_more(struct mk_url *u, const char *text);
 void mk_url_param(struct mk_url *u, const char *key, const char *value);
 /* BAD_REQUEST: a fault, or it did not fit. Else buf holds the URL and its NUL. */
 mk_must mk_url_end(struct mk_url *u);

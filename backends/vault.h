@@ -41,6 +41,25 @@ struct mk_vault_versions {
 };
 mk_must mk_vault_read_versions(struct mk_span body, struct mk_vault_versions *ret);
 
+/* What a 404 says of a secret that is not served. */
+struct mk_vault_gone {
+	int64_t version; /* the one that is not served; 0: there is no such secret */
+	bool deleted;    /* it can be undeleted */
+};
+mk_must mk_vault_read_gone(struct mk_span body, struct mk_vault_gone *ret);
+/* What was written: version and time. */
+mk_must mk_vault_read_written(struct mk_span body, struct mk_meta *ret);
+/* Of a secret's metadata: the current version, and whether `version` (0: the current one) is there and not destroyed. */
+struct mk_vault_standing {
+	int64_t current;
+	bool there;
+};
+mk_must mk_vault_read_standing(struct mk_span body, int64_t version, struct mk_vault_standing *ret);
+/* A pending secret's own versions begin anew each time: its id has the time in it. */
+void mk_vault_pending_id(struct mk_meta *m);
+/* A version's number; BAD_REQUEST: it is none. */
+mk_must mk_vault_number_of(const char *version, int64_t *ret);
+
 /* Is this the body of a 404 that says: no such secret or version? Else it is the mount or the server that is not there. */
 bool mk_vault_says_missing(struct mk_span body);
 
@@ -55,6 +74,9 @@ struct mk_vault_list {
 	char last[MK_VAULT_LAST_MAX];  /* the greatest key so far */
 };
 mk_must mk_vault_read_keys(struct mk_span body, struct mk_vault_list *list);
+
+/* Would the store give a value back as it was? BAD_REQUEST: an integer of more than 53 bits for KV 2; TOO_LARGE: its answer would be. */
+mk_must mk_vault_fits(struct mk_span leaves, struct mk_span json, bool kv2);
 
 /* sys/health: false where the store serves no reads, and why. */
 bool mk_vault_healthy(long status, const char **ret_fault);

@@ -104,7 +104,7 @@ enum mk_err mk_vault_read_plain(struct mk_span body, const uint8_t key[MK_VAULT_
 }
 
 /* "12", as the keys of `versions` are. */
-static mk_must number_of(const char *key, int64_t *ret)
+mk_must mk_vault_number_of(const char *key, int64_t *ret)
 {
 	int64_t n = 0;
 	for (const char *p = key; *p; p++)
@@ -142,7 +142,7 @@ static mk_must read_versions(json_t *root, struct mk_vault_versions *ret)
 	MK_TRY(mk_json_int(data, "current_version", &current));
 	json_object_foreach(versions, key, v) {
 		bool destroyed = true, deletion = false;
-		MK_TRY(number_of(key, &n));
+		MK_TRY(mk_vault_number_of(key, &n));
 		MK_TRY(mk_json_bool(v, "destroyed", &destroyed));
 		MK_TRY(read_deletion(v, &deletion));
 		if (n >= current || destroyed)
@@ -153,6 +153,68 @@ static mk_must read_versions(json_t *root, struct mk_vault_versions *ret)
 	while (ret->n > 0 && ret->v[ret->n - 1] < sure)
 		ret->n--;
 	return MK_OK;
+}
+
+/* The state of one version, from the row of all. */
+static mk_must read_standing(json_t *root, int64_t version, struct mk_vault_standing *ret)
+{
+	json_t *data = mk_json_object(root, "data"), *versions = mk_json_object(data, "versions");
+	bool destroyed = true;
+	char key[24];
+	if (!versions)
+		return MK_BAD_REQUEST;
+	MK_TRY(mk_json_int(data, "current_version", &ret->current));
+	snprintf(key, sizeof key, "%" PRId64, version > 0 ? version : ret->current);
+	json_t *v = mk_json_object(versions, key);
+	if (v)
+		MK_TRY(mk_json_bool(v, "destroyed", &destroyed));
+	ret->there = v && !destroyed;
+	return MK_OK;
+}
+
+enum mk_err mk_vault_read_standing(struct mk_span body, int64_t version, struct mk_vault_standing *ret)
+{
+	mk_auto(mk_json_freep) json_t *root = NULL;
+	struct mk_vault_standing s = { .current = 0 };
+	MK_TRY(mk_json_parse(body, &root));
+	MK_TRY(read_standing(root, version, &s));
+	*ret = s;
+	return MK_OK;
+}
+
+enum mk_err mk_vault_read_gone(struct mk_span body, struct mk_vault_gone *ret)
+{
+	mk_auto(mk_json_freep) json_t *root = NULL;
+	struct mk_vault_gone g = { .version = 0 };
+	bool destroyed = true;
+	MK_TRY(mk_json_parse(body, &root));
+	json_t *meta = mk_json_object(mk_json_object(root, "data"), "metadata");
+	if (meta) {
+		MK_TRY(mk_json_int(meta, "version", &g.version));
+		MK_TRY(mk_json_bool(meta, "destroyed", &destroyed));
+		MK_TRY(read_deletion(meta, &g.deleted));
+		g.deleted = g.deleted && !destroyed;
+		if (g.version < 1)
+			return MK_BAD_REQUEST;
+	}
+	*ret = g;
+	return MK_OK;
+}
+
+enum mk_err mk_vault_read_written(struct mk_span body, struct mk_meta *ret)
+{
+	mk_auto(mk_json_freep) json_t *root = NULL;
+	struct mk_meta m = { .version = "" };
+	MK_TRY(mk_json_parse(body, &root));
+	MK_TRY(read_meta(mk_json_object(root, "data"), 0, &m));
+	*ret = m;
+	return MK_OK;
+}
+
+void mk_vault_pending_id(struct mk_meta *m)
+{
+	const size_t n = strlen(m->version);
+	snprintf(m->version + n, sizeof m->version - n, "@%" PRId64, m->created_ms);
 }
 
 enum mk_err mk_vault_read_versions(struct mk_span body, struct mk_vault_versions *ret)

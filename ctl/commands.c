@@ -29,7 +29,8 @@ const struct mk_command mk_commands[] = {
 	  "\nExample:\n  runuser -u billing -- makinictl whoami --env production\n",
 	  mk_ctl_whoami },
 	{ "status", "", "the state of an instance (admin socket)",
-	  "Processes and their lock-down, stores, audit log, alarms. Needs the action \"status\".\n\n" SOCKET_HELP
+	  "Alarms first, then the audit log, processes and their lock-down, and each store: health, breaker, last error, calls.\n"
+	  "Needs the action \"status\". Exit code 0 also when something is wrong: `health` is for probes.\n\n" SOCKET_HELP
 	  "\nExample:\n  makinictl status --env production\n",
 	  mk_ctl_status },
 	{ "health", "[--live|--ready]", "for probes: does it live, does it serve",

@@ -48,7 +48,7 @@ static int local_init(const struct request *r)
 
 static enum mk_err change(const struct request *r, const struct mk_local_change *c, char id[ID_TEXT], struct mk_why *why)
 {
-	struct mk_disk d = { .fd = -1 };
+	struct mk_disk d = { .file.fd = -1 };
 	struct mk_local_bytes next = { 0 };
 	MK_TRY(mk_disk_open(&r->paths, true, &d, why));
 	enum mk_err e = mk_local_change(d.store, d.key, c, &next, id);
@@ -82,7 +82,8 @@ static int local_put(const struct request *r)
 	if (!has_text(s, "/access_token") && !has_text(s, "/token"))
 		fputs("makinictl: note: the object has neither \"access_token\" nor \"token\" with a text; the agent serves it only by a "
 		      "mapping\n", stderr);
-	const struct mk_local_change c = { r->name, false, s, r->tags, r->n_tags, mk_wall_ms() };
+	const struct mk_local_change c = { .name = r->name, .act = MK_LOCAL_PUT, .leaves = s, .tags = r->tags, .n_tags = r->n_tags,
+					   .now_ms = mk_wall_ms() };
 	rc = exit_of(change(r, &c, id, &why), &why);
 	if (rc == MK_EXIT_DONE)
 		printf("%s %s\n", r->name.s, id);
@@ -93,25 +94,31 @@ static int local_rm(const struct request *r)
 {
 	struct mk_why why = { .text = "" };
 	char id[ID_TEXT];
-	const struct mk_local_change c = { .name = r->name, .remove = true };
+	const struct mk_local_change c = { .name = r->name, .act = MK_LOCAL_REMOVE };
 	return exit_of(change(r, &c, id, &why), &why);
 }
 
 /* --- list */
 
+static void kid(struct mk_jw *w, const char *key, const struct mk_local_version *v)
+{
+	mk_jw_kstr(w, key, v->size > 0 ? v->id : NULL);
+}
+
 static void show_json(const struct mk_local_entry *e, const struct mk_tag *tags, bool first)
 {
 	static char buf[32 * 1024]; /* sixteen tags of escaped text fit */
+	const struct mk_local_version *v = e->versions;
 	struct mk_jw w = mk_jw_of(buf, sizeof buf);
 	size_t n = 0;
 	mk_jw_open(&w, '{');
 	mk_jw_kstr(&w, "connection", e->name.s);
-	mk_jw_kstr(&w, "version", e->versions[0].id);
-	mk_jw_ktime(&w, "created_at", e->versions[0].created_ms);
-	if (e->n_versions > 1)
-		mk_jw_kstr(&w, "previous", e->versions[1].id);
-	else
-		mk_jw_knull(&w, "previous");
+	kid(&w, "version", &v[MK_LOCAL_CURRENT]);
+	mk_jw_ktime(&w, "created_at", v[MK_LOCAL_CURRENT].size > 0 ? v[MK_LOCAL_CURRENT].created_ms : MK_TIME_NONE);
+	mk_jw_kbool(&w, "disabled", v[MK_LOCAL_CURRENT].disabled);
+	kid(&w, "previous", &v[MK_LOCAL_PREVIOUS]);
+	mk_jw_kbool(&w, "previous_disabled", v[MK_LOCAL_PREVIOUS].disabled);
+	kid(&w, "pending", &v[MK_LOCAL_PENDING]);
 	mk_jw_key(&w, "tags");
 	mk_jw_open(&w, '{');
 	for (size_t i = 0; i < e->n_tags; i++)
@@ -122,11 +129,22 @@ static void show_json(const struct mk_local_entry *e, const struct mk_tag *tags,
 	printf("%s%.*s", first ? "" : ",", (int)n, buf);
 }
 
+/* A version's column; one that is disabled is marked. */
+static void show_id(const struct mk_local_version *v)
+{
+	printf(" %-16s%c", v->size > 0 ? v->id : "-", v->disabled ? '!' : ' ');
+}
+
 static void show_line(const struct mk_local_entry *e, const struct mk_tag *tags)
 {
-	char when[MK_RFC3339_MAX];
-	mk_rfc3339(e->versions[0].created_ms, false, when);
-	printf("%-40s %-16s %-16s %-20s", e->name.s, e->versions[0].id, e->n_versions > 1 ? e->versions[1].id : "-", when);
+	const struct mk_local_version *v = e->versions;
+	char when[MK_RFC3339_MAX] = "-";
+	if (v[MK_LOCAL_CURRENT].size > 0)
+		mk_rfc3339(v[MK_LOCAL_CURRENT].created_ms, false, when);
+	printf("%-40s", e->name.s);
+	for (size_t i = 0; i < MK_LOCAL_SLOTS; i++)
+		show_id(&v[i]);
+	printf(" %-20s", when);
 	for (size_t i = 0; i < e->n_tags; i++)
 		printf(" %s=%s", tags[i].key, tags[i].value);
 	putchar('\n');
@@ -140,7 +158,7 @@ static void show(const struct mk_local *s, bool json)
 	if (json)
 		fputs("{\"connections\":[", stdout);
 	else
-		printf("%-40s %-16s %-16s %-20s %s\n", "CONNECTION", "VERSION", "PREVIOUS", "PUT", "TAGS");
+		printf("%-40s %-17s %-17s %-17s %-20s %s\n", "CONNECTION", "VERSION", "PREVIOUS", "PENDING", "PUT", "TAGS");
 	for (bool first = true; mk_local_next(s, &at, &e); first = false) {
 		mk_local_tags(&e, tags);
 		if (json)
@@ -155,7 +173,7 @@ static void show(const struct mk_local *s, bool json)
 static int local_list(const struct request *r)
 {
 	struct mk_why why = { .text = "" };
-	struct mk_disk d = { .fd = -1 };
+	struct mk_disk d = { .file.fd = -1 };
 	const int rc = exit_of(mk_disk_open(&r->paths, false, &d, &why), &why);
 	if (rc == MK_EXIT_DONE)
 		show(d.store, r->json);
@@ -170,8 +188,8 @@ static const char help[] =
 	"\n"
 	"  makinictl local init       an empty store, and its key file (never overwrites)\n"
 	"  makinictl local put NAME   a new version, from standard input; the one before it becomes previous\n"
-	"  makinictl local list       names, versions, tags; never values\n"
-	"  makinictl local rm NAME    removes a connection, its previous version too\n"
+	"  makinictl local list       names, versions (! : disabled), tags; never values\n"
+	"  makinictl local rm NAME    removes a connection, with all its versions\n"
 	"\n"
 	"  --file F                   the store\n"
 	"  --key-file K               its key: 32 bytes in base64, mode 0600; init makes it\n"

@@ -6,10 +6,9 @@
 #ifndef MK_CTL_LOCAL_H
 #define MK_CTL_LOCAL_H
 
+#include "agent/base/file.h"
 #include "backends/local_file.h"
 #include "mk/why.h"
-
-#include <sys/stat.h>
 
 struct mk_local_paths {
 	const char *file, *key_file, *passphrase_file; /* one of the latter two is NULL */
@@ -18,8 +17,7 @@ struct mk_local_paths {
 /* A store on disk, opened under its key. */
 struct mk_disk {
 	const struct mk_local_paths *paths;
-	int fd;             /* locked while a change is made */
-	struct stat st;
+	struct mk_held file; /* locked while a change is made */
 	uint8_t *bytes;
 	struct mk_secret *key;
 	struct mk_local *store;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The embedded store's files. Whoever changes the store holds a lock (flock) on the very
- * file that the name stands for: after waiting, one looks whether the name still means
- * that file, because the one before replaced it. So no change is lost, and no lock file
- * is left behind. Readers need no lock: the file is only ever replaced whole.
+ * The embedded store's files: made, opened under their key, replaced whole by whoever
+ * holds the store (mk_file_hold). Readers need no lock.
  */
 #include "agent/base/file.h"
 #include "agent/base/secret.h"
@@ -13,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 static mk_must read_private(const char *path, struct mk_secret **ret, struct mk_why *why)
@@ -125,40 +122,28 @@ enum mk_err mk_disk_init(const struct mk_local_paths *p, struct mk_why *why)
 
 /* --- open, replace */
 
-/* Does the name still stand for the file that was opened? */
-static bool still_named(const char *path, const struct stat *st)
-{
-	struct stat now;
-	return fstatat(AT_FDCWD, path, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
-}
-
 static mk_must open_file(struct mk_disk *d, bool to_change, struct mk_why *why)
 {
 	const char *path = d->paths->file;
-	for (;;) { /* each turn means that another change was made meanwhile */
-		const enum mk_err e = mk_file_open(path, 0, &d->fd, why);
-		if (e == MK_NOT_FOUND)
-			return mk_why_set(why, e, "%s does not exist: makinictl local init makes a store", path);
-		MK_TRY(e);
-		if (to_change && flock(d->fd, LOCK_EX) < 0)
-			return mk_why_set(why, MK_SYSTEM, "%s cannot be locked: %s", path, strerrordesc_np(errno));
-		if (fstat(d->fd, &d->st) < 0)
-			return mk_why_set(why, MK_SYSTEM, "%s cannot be read: %s", path, strerrordesc_np(errno));
-		if (!to_change || still_named(path, &d->st))
-			return MK_OK;
-		mk_closep(&d->fd);
-	}
+	const enum mk_err e = to_change ? mk_file_hold(path, 0, true, &d->file, why) : mk_file_open(path, 0, &d->file.fd, why);
+	if (e == MK_NOT_FOUND)
+		return mk_why_set(why, e, "%s does not exist: makinictl local init makes a store", path);
+	MK_TRY(e);
+	if (fstat(d->file.fd, &d->file.st) < 0)
+		return mk_why_set(why, MK_SYSTEM, "%s cannot be read: %s", path, strerrordesc_np(errno));
+	return MK_OK;
 }
 
 static mk_must read_file(struct mk_disk *d, struct mk_span *ret, struct mk_why *why)
 {
 	size_t n = 0;
-	if (d->st.st_size > (off_t)MK_LOCAL_FILE_MAX)
+	const off_t size = d->file.st.st_size;
+	if (size > (off_t)MK_LOCAL_FILE_MAX)
 		return mk_why_set(why, MK_TOO_LARGE, "%s is larger than a store may be (64 MiB)", d->paths->file);
-	d->bytes = malloc((size_t)d->st.st_size + 1);
+	d->bytes = malloc((size_t)size + 1);
 	if (!d->bytes)
 		return MK_NO_MEMORY;
-	if (mk_file_read(d->fd, d->bytes, (size_t)d->st.st_size, &n) != MK_OK)
+	if (mk_file_read(d->file.fd, d->bytes, (size_t)size, &n) != MK_OK)
 		return mk_why_set(why, MK_SYSTEM, "%s cannot be read: %s", d->paths->file, strerrordesc_np(errno));
 	*ret = mk_span(d->bytes, n);
 	return MK_OK;
@@ -185,7 +170,7 @@ static mk_must open_store(struct mk_disk *d, bool to_change, struct mk_why *why)
 
 enum mk_err mk_disk_open(const struct mk_local_paths *paths, bool to_change, struct mk_disk *ret, struct mk_why *why)
 {
-	struct mk_disk d = { .paths = paths, .fd = -1 };
+	struct mk_disk d = { .paths = paths, .file.fd = -1 };
 	const enum mk_err e = open_store(&d, to_change, why);
 	if (e != MK_OK)
 		mk_disk_done(&d);
@@ -196,7 +181,7 @@ enum mk_err mk_disk_open(const struct mk_local_paths *paths, bool to_change, str
 
 enum mk_err mk_disk_replace(const struct mk_disk *d, const struct mk_local_bytes *next, struct mk_why *why)
 {
-	return mk_file_replace(d->paths->file, next->p, next->n, d->st.st_mode & 07777, d->st.st_uid, d->st.st_gid, why);
+	return mk_held_replace(d->paths->file, &d->file, next->p, next->n, why);
 }
 
 void mk_disk_done(struct mk_disk *d)
@@ -206,6 +191,6 @@ void mk_disk_done(struct mk_disk *d)
 	d->store = mk_local_free(d->store);
 	d->key = mk_secret_free(d->key);
 	free(d->bytes);
-	mk_close(d->fd);
-	*d = (struct mk_disk){ .fd = -1 };
+	mk_close(d->file.fd);
+	*d = (struct mk_disk){ .file.fd = -1 };
 }

@@ -4,6 +4,7 @@
  */
 #include "ctl/client.h"
 #include "ctl/ctl.h"
+#include "ctl/status.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -63,32 +64,13 @@ static void show_processes(const json_t *processes)
 	}
 }
 
-static void show_stores(const json_t *stores)
-{
-	size_t i;
-	json_t *s;
-	puts("stores:");
-	json_array_foreach(stores, i, s)
-		printf("  %-20s %-8s %-8s last error %-16s calls %lld\n", mk_ctl_text_of(s, "name"), mk_ctl_text_of(s, "type"), mk_ctl_text_of(s, "health"),
-		       mk_ctl_text_of(s, "last_error"), num(s, "calls"));
-}
-
-static void show_alarms(const json_t *alarms)
-{
-	size_t i;
-	json_t *a;
-	printf("alarms: %s\n", json_array_size(alarms) ? "" : "none");
-	json_array_foreach(alarms, i, a)
-		printf("  %-24s since %s, %lld times\n", mk_ctl_text_of(a, "code"), mk_ctl_text_of(a, "since"), num(a, "count"));
-}
-
 static int show(const json_t *root)
 {
 	show_head(root);
+	mk_ctl_status_alarms(root);
 	show_audit(json_object_get(root, "audit"));
 	show_processes(json_object_get(root, "processes"));
-	show_stores(json_object_get(root, "stores"));
-	show_alarms(json_object_get(root, "alarms"));
+	mk_ctl_status_stores(json_object_get(root, "stores"));
 	return MK_EXIT_DONE;
 }
 

@@ -144,6 +144,12 @@ mk_must mk_audit_start_sync(struct mk_audit *a)
 	return mk_sync_start(fd, &a->sync);
 }
 
+void mk_audit_turn(struct mk_audit *a, bool begins)
+{
+	a->in_turn = begins;
+	a->looked = false;
+}
+
 static enum mk_err write_now(struct mk_audit *a, const struct mk_audit_rec *rec)
 {
 	MK_TRY(mk_heal_ready(a));

@@ -56,6 +56,8 @@ struct mk_audit *mk_audit_close(struct mk_audit *a);
 /* The one helper thread, which only syncs: after Landlock, before seccomp. It has begun when this returns. */
 mk_must mk_audit_start_sync(struct mk_audit *a);
 
+/* In a turn the first record looks whether the file is still what it was, for all of them; otherwise each looks. */
+void mk_audit_turn(struct mk_audit *a, bool begins);
 /* write(2)s one record; the group sync follows within 50 ms. MK_AUDIT: it is not written. */
 mk_must mk_audit_write(struct mk_audit *a, const struct mk_audit_rec *rec);
 /* The same, and on disk before it returns (administrative acts). After MK_AUDIT the record may stand

@@ -168,7 +168,8 @@ static bool as_left(struct mk_audit *a)
 		[MK_SEGMENT_FOREIGN] = { "foreign", "audit_foreign" },
 		[MK_SEGMENT_CUT] = { "cut", "audit_cut" },
 	};
-	const enum mk_segment_state state = mk_segment_state(&a->segment);
+	const enum mk_segment_state state = a->looked ? MK_SEGMENT_OK : mk_segment_state(&a->segment);
+	a->looked = a->in_turn && state == MK_SEGMENT_OK;
 	if (state != MK_SEGMENT_OK)
 		mk_heal_renew(a, wrong[state].ended, wrong[state].alarm);
 	else if (a->sync && mk_sync_error(a->sync) != 0)
@@ -209,6 +210,7 @@ static enum mk_err settle(struct mk_audit *a)
 mk_must mk_heal_settle(struct mk_audit *a)
 {
 	errno = 0;
+	a->looked = false;
 	if (settle(a) != MK_OK)
 		return mk_heal_fail(a, errno);
 	a->fault = "";

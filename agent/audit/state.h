@@ -43,6 +43,7 @@ struct mk_audit {
 	struct mk_sync *sync;       /* NULL: not started */
 	struct mk_deny *deny;
 
+	bool in_turn, looked;       /* looked: at the file, in this turn */
 	bool adopted;               /* the file's end is known */
 	struct mk_begin begin;
 	const char *alarm_due;      /* code to be written; NULL: none */

@@ -6,7 +6,6 @@
  */
 #include "agent/base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 #define DAYS_TO_1970 719528 /* from 0000-01-01, proleptic Gregorian */
@@ -64,6 +63,13 @@ static int64_t days_of(int y, int m, int d)
 	return days;
 }
 
+static char *put_number(char *at, unsigned n, unsigned digits)
+{
+	for (unsigned i = digits; i-- > 0; n /= 10)
+		at[i] = (char)('0' + n % 10);
+	return at + digits;
+}
+
 void mk_rfc3339(int64_t wall_ms, bool with_ms, char out[MK_RFC3339_MAX])
 {
 	out[0] = '\0';
@@ -77,14 +83,18 @@ void mk_rfc3339(int64_t wall_ms, bool with_ms, char out[MK_RFC3339_MAX])
 	days -= year_start(y);
 	for (; days >= month_days(y, m); m++)
 		days -= month_days(y, m);
-	const int n = snprintf(out, MK_RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", y, m, (int)days + 1, s / 3600,
-			       s / 60 % 60, s % 60);
-	if (n < 0 || n >= MK_RFC3339_MAX)
-		return;
-	if (with_ms)
-		snprintf(out + n, MK_RFC3339_MAX - (size_t)n, ".%03dZ", ms);
-	else
-		snprintf(out + n, MK_RFC3339_MAX - (size_t)n, "Z");
+	const struct {
+		int n;
+		unsigned digits;
+		char after;
+	} parts[] = { { y, 4, '-' }, { m, 2, '-' }, { (int)days + 1, 2, 'T' }, { s / 3600, 2, ':' }, { s / 60 % 60, 2, ':' },
+		      { s % 60, 2, with_ms ? '.' : 'Z' }, { ms, 3, 'Z' } };
+	char *at = out;
+	for (int i = 0; i < (with_ms ? 7 : 6); i++) {
+		at = put_number(at, (unsigned)parts[i].n, parts[i].digits);
+		*at++ = parts[i].after;
+	}
+	*at = '\0';
 }
 
 struct scan {

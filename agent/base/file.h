@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum mk_file_flags {
@@ -41,5 +42,16 @@ mk_must mk_path_dir(const char *path, char *buf, size_t cap);
 
 /* Replaces path at once: written beside it, synced, renamed, directory synced. Mode and, where the caller may, owner. */
 mk_must mk_file_replace(const char *path, const void *p, size_t n, mode_t mode, uid_t uid, gid_t gid, struct mk_why *why);
+
+/* A file that its holder alone may replace, until it closes fd. */
+struct mk_held {
+	int fd;
+	struct stat st;
+};
+
+/* As mk_file_open, but never by a link, then locked. With `wait`, after all who hold it now; else NOT_READY where somebody does. */
+mk_must mk_file_hold(const char *path, unsigned flags, bool wait, struct mk_held *ret, struct mk_why *why);
+/* mk_file_replace of a path that is held; mode and owner stay. */
+mk_must mk_held_replace(const char *path, const struct mk_held *held, const void *p, size_t n, struct mk_why *why);
 
 #endif

@@ -9,8 +9,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/utf8.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
 struct mk_jw mk_jw_of(void *buf, size_t cap)
 {
@@ -71,13 +70,32 @@ static size_t put_special(struct mk_jw *w, struct mk_span s)
 	return n;
 }
 
+/* Are these eight bytes plain? May say no where they are; the caller then looks at each. */
+static bool plain_eight(const uint8_t *p)
+{
+	const uint64_t ones = UINT64_MAX / 0xff;
+	uint64_t v;
+	memcpy(&v, p, sizeof v);
+	const uint64_t quote = v ^ ones * '"', backslash = v ^ ones * '\\', del = v ^ ones * 0x7f;
+	const uint64_t bad = v | (v - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones);
+	return (bad & ones * 0x80) == 0;
+}
+
+/* How far s is plain from `at` on: an index up to s.n. */
+static size_t plain_until(struct mk_span s, size_t at)
+{
+	while (s.n - at >= 8 && plain_eight(s.p + at))
+		at += 8;
+	while (at < s.n && plain(s.p[at]))
+		at++;
+	return at;
+}
+
 static void put_text(struct mk_jw *w, struct mk_span s)
 {
 	put_char(w, '"');
 	for (size_t at = 0; at < s.n && !w->bad;) {
-		size_t run = at;
-		while (run < s.n && plain(s.p[run]))
-			run++;
+		const size_t run = plain_until(s, at);
 		put(w, s.p + at, run - at);
 		at = run;
 		if (at < s.n)
@@ -107,12 +125,17 @@ void mk_jw_close(struct mk_jw *w, char bracket)
 	w->comma = true;
 }
 
-void mk_jw_key(struct mk_jw *w, const char *key)
+void mk_jw_name(struct mk_jw *w, struct mk_span key)
 {
 	begin(w);
-	put_text(w, mk_span_of(key));
+	put_text(w, key);
 	put_char(w, ':');
 	w->comma = false;
+}
+
+void mk_jw_key(struct mk_jw *w, const char *key)
+{
+	mk_jw_name(w, mk_span_of(key));
 }
 
 void mk_jw_str(struct mk_jw *w, struct mk_span text)
@@ -123,27 +146,32 @@ void mk_jw_str(struct mk_jw *w, struct mk_span text)
 
 void mk_jw_num(struct mk_jw *w, int64_t n)
 {
-	char text[24];
-	const int len = snprintf(text, sizeof text, "%" PRId64, n);
-	mk_assert(len > 0 && (size_t)len < sizeof text);
+	char text[20]; /* the digits, and a sign */
+	size_t at = sizeof text;
+	uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+	do
+		text[--at] = (char)('0' + left % 10);
+	while ((left /= 10) > 0);
+	if (n < 0)
+		text[--at] = '-';
 	begin(w);
-	put(w, text, (size_t)len);
+	put(w, text + at, sizeof text - at);
 }
 
-static void put_word(struct mk_jw *w, const char *s)
+void mk_jw_word(struct mk_jw *w, struct mk_span word)
 {
 	begin(w);
-	put(w, s, strlen(s));
+	put(w, word.p, word.n);
 }
 
 void mk_jw_bool(struct mk_jw *w, bool b)
 {
-	put_word(w, b ? "true" : "false");
+	mk_jw_word(w, mk_span_of(b ? "true" : "false"));
 }
 
 void mk_jw_null(struct mk_jw *w)
 {
-	put_word(w, "null");
+	mk_jw_word(w, mk_span_of("null"));
 }
 
 void mk_jw_raw(struct mk_jw *w, const char *s)

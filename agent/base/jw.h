@@ -22,6 +22,8 @@ void mk_jw_open(struct mk_jw *w, char bracket);                /* '{' or '[' */
 void mk_jw_close(struct mk_jw *w, char bracket);               /* '}' or ']' */
 void mk_jw_key(struct mk_jw *w, const char *key);
 void mk_jw_str(struct mk_jw *w, struct mk_span text);
+void mk_jw_name(struct mk_jw *w, struct mk_span key);          /* a key of any text */
+void mk_jw_word(struct mk_jw *w, struct mk_span word);         /* a value as it is written: a number, true, null */
 void mk_jw_num(struct mk_jw *w, int64_t n);
 void mk_jw_bool(struct mk_jw *w, bool b);
 void mk_jw_null(struct mk_jw *w);

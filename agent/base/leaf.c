@@ -18,7 +18,7 @@ static bool leaf_at(struct mk_span list, size_t *at, struct mk_leaf *ret)
 	struct mk_rd r = mk_rd_of(mk_span(list.p + *at, list.n - *at));
 	struct mk_leaf leaf;
 	leaf.pointer = mk_rd_bytes(&r, mk_rd_u16(&r));
-	leaf.type = (enum mk_leaf_type)mk_rd_below(&r, MK_LEAF_EMPTY + 1);
+	leaf.type = (enum mk_leaf_type)mk_rd_below(&r, MK_LEAF_ARRAY + 1);
 	leaf.value = mk_rd_var(&r, MK_SECRET_MAX);
 	if (r.bad || leaf.type < MK_LEAF_STRING)
 		return false;
@@ -86,6 +86,7 @@ static bool value_ok(const struct mk_leaf *leaf)
 		return mk_span_is(leaf->value, "true") || mk_span_is(leaf->value, "false");
 	case MK_LEAF_NULL:
 	case MK_LEAF_EMPTY:
+	case MK_LEAF_ARRAY:
 		return leaf->value.n == 0;
 	}
 	return false;

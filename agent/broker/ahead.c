@@ -55,10 +55,20 @@ static void look(void *arg, const struct mk_entry *e)
 	r->left--;
 }
 
+static size_t parts_of(int64_t ttl_ms)
+{
+	return ttl_ms < TTL_SHORT_MS ? PARTS_SHORT : PARTS;
+}
+
+int64_t mk_ahead_round_ms(int64_t ttl_ms)
+{
+	return (int64_t)parts_of(ttl_ms) * MK_TICK_MS;
+}
+
 static void refresh(struct mk_broker *b)
 {
 	const size_t busy = under_way(b), room = busy < REFRESH_FLIGHTS ? REFRESH_FLIGHTS - busy : 0;
-	const size_t parts = b->refresh.ttl_ms < TTL_SHORT_MS ? PARTS_SHORT : PARTS;
+	const size_t parts = parts_of(b->refresh.ttl_ms);
 	struct round r = { .b = b, .left = room < REFRESH_A_TICK ? room : REFRESH_A_TICK };
 	if (r.left == 0)
 		return;
@@ -68,7 +78,7 @@ static void refresh(struct mk_broker *b)
 
 /* ---- what policy can hand out ---- */
 
-static bool can_be_handed_out(const struct mk_broker *b, const struct mk_name *name)
+bool mk_ahead_can_be_handed_out(const struct mk_broker *b, const struct mk_name *name)
 {
 	const size_t n = mk_policy_services(b->policy);
 	for (uint32_t s = 0; s < n; s++)
@@ -82,7 +92,7 @@ static bool wanted(const struct mk_broker *b, const struct mk_name *name)
 	const struct mk_entry *e = mk_store_find(b->store, name);
 	const struct mk_version *v = e ? &e->at[MK_SLOT_CURRENT] : NULL;
 	const bool there = v && v->held && !mk_gate_changed(b, v->backend, v->epoch);
-	return !there && can_be_handed_out(b, name);
+	return !there && mk_ahead_can_be_handed_out(b, name);
 }
 
 /* From where it stood; true when all names were looked at. */
@@ -137,10 +147,10 @@ void mk_ahead_tick(struct mk_broker *b)
 }
 
 /* Many instances that start together ask a server one after the other. A file of one's own needs no such care. */
-static bool all_local(const struct mk_broker *b)
+static bool all_files(const struct mk_broker *b)
 {
 	for (size_t i = 0; i < b->n_replicas; i++)
-		if (strcmp(b->replicas[i].type, "local") != 0)
+		if (b->replicas[i].calls_per_hour > 0)
 			return false;
 	return true;
 }
@@ -150,6 +160,6 @@ void mk_ahead_begin(struct mk_broker *b)
 	const uint16_t jitter = (uint16_t)randombytes_uniform(UINT16_MAX);
 	b->ahead = (struct mk_ahead){
 		.prefetch = b->refresh.prefetch, .left = MK_PREFETCH_MAX,
-		.from_ms = mk_boot_ms() + (all_local(b) ? 0 : mk_schedule_start(b->refresh.ttl_ms, jitter)),
+		.from_ms = mk_boot_ms() + (all_files(b) ? 0 : mk_schedule_start(b->refresh.ttl_ms, jitter)),
 	};
 }

@@ -16,4 +16,9 @@
 void mk_ahead_begin(struct mk_broker *b);
 void mk_ahead_tick(struct mk_broker *b);
 
+/* May any service get it? */
+bool mk_ahead_can_be_handed_out(const struct mk_broker *b, const struct mk_name *name);
+/* How long one look at the whole store takes. */
+int64_t mk_ahead_round_ms(int64_t ttl_ms);
+
 #endif

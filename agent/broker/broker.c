@@ -69,7 +69,7 @@ static mk_must send_number(struct mk_broker *b, enum mk_msg type, uint32_t numbe
 
 void mk_broker_say_peer_broke(struct mk_broker *b)
 {
-	if (b->supervisor && send_number(b, MK_MSG_PEER_BROKE, 0) != MK_OK)
+	if (b->supervisor && send_number(b, MK_MSG_PEER_BROKE, b->peers) != MK_OK)
 		mk_broker_stop(b, 1); /* it cannot be told: a fresh broker brings a fresh link */
 }
 

@@ -8,8 +8,10 @@
 
 #include "agent/audit/audit.h"
 #include "agent/base/loop.h"
+#include "agent/broker/alarms.h"
 #include "agent/broker/gate.h"
 #include "agent/ipc/ipc.h"
+#include "agent/ipc/msg_endpoint.h"
 
 struct mk_broker;
 struct mk_http; /* http.h */
@@ -35,17 +37,15 @@ struct mk_broker_status {
 		struct mk_word name;
 		char type[16];
 		const char *health;               /* "ok" "failing" "unknown" */
-		const char *last_error;           /* mk_err_word, or "" */
-		uint64_t calls;
+		uint64_t calls;                   /* questions answered, also with an error */
 		int64_t last_ok_ms;               /* wall clock, or MK_TIME_NONE */
+		enum mk_err seen;                 /* by the broker, of the last question; OK: not failing */
+		bool told;                        /* by the fetcher; else the next is empty */
+		struct mk_msg_endpoint endpoint;  /* pause_ms: from now */
+		uint32_t forecast, limit;         /* calls an hour; limit 0: none */
 	} stores[MK_BACKENDS_MAX];
 	size_t n_stores;
-	struct mk_alarm {
-		const char *code;                 /* a fixed word */
-		int64_t since_ms;
-		uint64_t count;
-	} alarms[16];
-	size_t n_alarms;
+	struct mk_alarms alarms;
 };
 void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret);
 

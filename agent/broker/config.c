@@ -8,6 +8,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/broker/ahead.h"
+#include "agent/broker/endpoints.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/pending.h"
 #include "mk/own.h"
@@ -180,6 +181,8 @@ static bool same_stores(const struct mk_broker *b, const struct mk_pending *p)
 static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 {
 	if (same_stores(b, p)) {
+		for (size_t i = 0; i < p->n_stores; i++)
+			b->replicas[i].calls_per_hour = p->stores[i].calls_per_hour;
 		mk_fetch_changed_all(b);
 		return;
 	}
@@ -187,11 +190,13 @@ static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 	mk_directory_done(&b->directory);
 	for (size_t i = 0; i < p->n_stores; i++) {
 		struct mk_replica *r = &b->replicas[i];
-		*r = (struct mk_replica){ .name = p->stores[i].name, .epoch = r->epoch + 1, .last_ok_ms = MK_TIME_NONE };
+		*r = (struct mk_replica){ .name = p->stores[i].name, .epoch = r->epoch + 1, .last_ok_ms = MK_TIME_NONE,
+					   .calls_per_hour = p->stores[i].calls_per_hour };
 		_Static_assert(sizeof r->type == sizeof p->stores[i].type, "copied whole");
 		memcpy(r->type, p->stores[i].type, sizeof r->type);
 	}
 	b->n_replicas = p->n_stores;
+	mk_endpoints_forget(b);
 	b->other_stores = true;
 	mk_fetch_again(b);
 }

@@ -16,7 +16,6 @@
 
 #define MK_TICK_MS     250
 #define MK_WATCHES_MAX 32u
-#define MK_ALARMS_MAX  16u
 
 /* One backend as the broker knows it. */
 struct mk_replica {
@@ -27,6 +26,10 @@ struct mk_replica {
 	bool called;
 	enum mk_err last;     /* of the last call; NOT_FOUND and DISABLED are answers of a healthy store */
 	int64_t last_ok_ms;   /* wall clock */
+	uint32_t calls_per_hour; /* the most; 0: no limit */
+	bool told;            /* by the fetcher: how it fares */
+	struct mk_msg_endpoint endpoint;
+	int64_t told_ms;      /* boot clock */
 };
 
 /* An inotify descriptor and the name in its directory that matters. */
@@ -51,10 +54,13 @@ struct mk_pending; /* config.c: a configuration that is still coming in */
 struct mk_broker {
 	struct mk_loop *loop;
 	struct mk_link *supervisor, *fetcher; /* fetcher NULL: there is none now */
+	uint32_t peers;                       /* fetchers that this process was given a link to */
+	int64_t left_ms;                      /* boot clock: the last one closed its link, and the supervisor was not told; 0: no */
 	struct mk_http *http;                 /* NULL before the first configuration */
 	struct mk_timer *tick, *drain;
 	struct mk_lockdown_report lock;
 	bool draining;
+	bool in_turn; /* gate.h */
 	int exit_code;
 	int64_t started_ms;
 
@@ -96,8 +102,7 @@ struct mk_broker {
 	int64_t probe_ms, swept_ms, told_ms; /* boot clock; probe: the next look at stores that fail */
 	unsigned probes;                     /* looks since they failed */
 	struct mk_msg_role roles[MK_ROLE_COUNT];
-	struct mk_alarm alarms[MK_ALARMS_MAX];
-	size_t n_alarms;
+	struct mk_alarms alarms;
 	struct mk_reload *reload;
 	uint32_t reload_n;
 
@@ -109,7 +114,7 @@ mk_must mk_broker_new(struct mk_broker **ret);
 struct mk_broker *mk_broker_free(struct mk_broker *b);
 /* The whole life of the process; its exit code. link_fd: to the supervisor, taken over. */
 int mk_broker_run(int link_fd);
-/* The fetcher broke the table: the supervisor ends it. */
+/* The last fetcher broke the table, or serves no more: the supervisor ends it. */
 void mk_broker_say_peer_broke(struct mk_broker *b);
 /* Ends the loop. */
 void mk_broker_stop(struct mk_broker *b, int exit_code);
@@ -120,8 +125,10 @@ void mk_health_tick(struct mk_broker *b);
 /* The audit chain's head, into the process log: what left the host with it is an anchor that `audit verify --expect` takes. */
 void mk_health_tell_head(struct mk_broker *b);
 bool mk_health_log_replaced(struct mk_broker *b);     /* a new directory stands in its place: only a fresh process may open it */
-void mk_alarm_raise(struct mk_broker *b, const char *code); /* code: a fixed word; logged the first time */
-void mk_alarm_clear(struct mk_broker *b, const char *code);
+/* Code and subject are one alarm: logged, and listed in status until it is cleared. subject: what of several is meant (a
+ * backend's name), "" where there is but one; no connection's and no service's name, as status shows none. */
+void mk_alarm_raise(struct mk_broker *b, enum mk_alarm_code code, const char *subject);
+void mk_alarm_clear(struct mk_broker *b, enum mk_alarm_code code, const char *subject);
 
 /* config.c: takes the pieces of a configuration; CONF_END swaps it in or refuses it. */
 bool mk_config_is(enum mk_msg type);

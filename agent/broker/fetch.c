@@ -7,12 +7,14 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/endpoints.h"
 #include "agent/broker/schedule.h"
 #include "mk/own.h"
 
 #include <sodium.h>
 
 #define QUESTION_MAX 512
+#define LEFT_MS      1000 /* one that has ended closes its link, too, and its supervisor sees that by itself */
 
 static const struct mk_flight_key the_list = { .kind = MK_FLIGHT_LIST };
 
@@ -165,10 +167,10 @@ static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const st
 	if (e == MK_BACKEND)
 		mk_log(MK_WARN, "secret_unusable", MK_KV_S("connection", f->key.name.s), MK_KV_S("fault", fault ? fault : ""));
 	else if (e == MK_NO_MEMORY)
-		mk_alarm_raise(b, "store_full");
+		mk_alarm_raise(b, MK_ALARM_STORE_FULL, "");
 	else if (e == MK_OK) {
 		mk_missing_drop(b->missing, &f->key.name, f->key.previous);
-		mk_alarm_clear(b, "store_full");
+		mk_alarm_clear(b, MK_ALARM_STORE_FULL, "");
 	}
 	return e;
 }
@@ -280,6 +282,8 @@ static enum mk_err on_frame(void *arg, struct mk_frame *f)
 		e = on_fetched(b, f->body);
 	else if (f->type == MK_MSG_LIST_DONE)
 		e = on_listed(b, f->body);
+	else if (f->type == MK_MSG_ENDPOINT_STATE)
+		e = mk_endpoints_take(b, f->body);
 	mk_health_check(b);
 	return e;
 }
@@ -301,6 +305,8 @@ static void on_gone(void *arg, enum mk_err e, enum mk_msg at)
 	no_fetcher(b);
 	if (e != MK_OK)
 		mk_broker_say_peer_broke(b);
+	else
+		b->left_ms = mk_boot_ms();
 	mk_health_check(b);
 }
 
@@ -316,6 +322,8 @@ mk_must mk_fetch_peer(struct mk_broker *b, int fd)
 {
 	mk_fd owned = fd;
 	no_fetcher(b);
+	b->peers++;
+	b->left_ms = 0;
 	MK_TRY(mk_link_new(b->loop, owned, MK_ROLE_BROKER, MK_ROLE_FETCHER, on_frame, on_gone, b, &b->fetcher));
 	owned = -1;
 	if (b->swapped) /* it may have been configured anew */
@@ -346,6 +354,15 @@ static void probe(struct mk_broker *b, int64_t now)
 	}
 }
 
+/* One that closed its link and lives is of no use to anybody, however well it answers its supervisor. */
+static void tell_of_left(struct mk_broker *b, int64_t now)
+{
+	if (b->left_ms == 0 || now - b->left_ms < LEFT_MS)
+		return;
+	b->left_ms = 0;
+	mk_broker_say_peer_broke(b);
+}
+
 void mk_fetch_tick(struct mk_broker *b)
 {
 	const int64_t now = mk_boot_ms();
@@ -355,4 +372,5 @@ void mk_fetch_tick(struct mk_broker *b)
 			give_up(b, f);
 	ask_unsent(b);
 	probe(b, now);
+	tell_of_left(b, now);
 }

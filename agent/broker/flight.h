@@ -13,7 +13,7 @@
 
 #define MK_FLIGHTS_MAX     1024u
 #define MK_FLIGHTS_PER_UID 256u /* begun for one uid, also those that nobody waits for any more */
-#define MK_FLIGHT_MS   INT64_C(10000) /* from the question to TIMEOUT, whatever happens between */
+#define MK_FLIGHT_MS   INT64_C(10000) /* from the question to TIMEOUT, whatever happens between; a backend's `timeout` is no longer */
 
 enum mk_flight_kind { MK_FLIGHT_GET = 1, MK_FLIGHT_LIST };
 

@@ -180,9 +180,9 @@ static void describe(const struct get *g, struct mk_answer *a)
 	a->cache = g->stale ? MK_CACHE_STALE : g->ask->waited ? MK_CACHE_MISS : MK_CACHE_HIT;
 	a->expires_ms = v->expires_ms;
 	a->age_s = age_ms(v) / 1000;
-	memcpy(a->version, v->version, sizeof a->version);
-	_Static_assert(sizeof a->token_type == sizeof v->token_type, "copied whole");
-	memcpy(a->token_type, v->token_type, sizeof a->token_type);
+	_Static_assert(sizeof a->token_type > MK_TOKEN_TYPE_MAX && sizeof a->version > MK_VERSION_MAX, "whole");
+	memcpy(a->version, v->version, strlen(v->version) + 1);
+	memcpy(a->token_type, v->token_type, strlen(v->token_type) + 1);
 	mk_etag_make(&g->ask->name, v->version, a->etag);
 }
 
@@ -190,7 +190,7 @@ static void describe(const struct get *g, struct mk_answer *a)
 static mk_must hand_out(struct get *g, struct mk_answer *a)
 {
 	mk_auto(mk_secret_freep) struct mk_secret *leaves = NULL, *room = NULL;
-	struct mk_record r;
+	struct mk_span token;
 	MK_TRY(mk_secret_new(mk_store_plain_len(g->version), &leaves));
 	MK_TRY(mk_secret_new(MK_ANSWER_FRAME + g->version->token_room, &room));
 	g->rec.event = "grant";
@@ -199,13 +199,13 @@ static mk_must hand_out(struct get *g, struct mk_answer *a)
 	MK_TRY(mk_audit_write(g->b->audit, &g->rec));
 	enum mk_err e = mk_store_open_(g->b->store, g->entry, slot_of(g), leaves);
 	if (e == MK_OK)
-		e = mk_record_of(mk_secret_span(leaves), 0, &r, NULL);
+		e = mk_record_token(mk_secret_span(leaves), &token);
 	if (e != MK_OK) {
-		mk_alarm_raise(g->b, "unseal_failed"); /* memory was changed: nothing of this entry is trusted */
+		mk_alarm_raise(g->b, MK_ALARM_UNSEAL_FAILED, ""); /* memory was changed: nothing of this entry is trusted */
 		mk_store_remove(g->b->store, &g->ask->name, MK_SLOT_CURRENT);
 		return MK_BUG;
 	}
-	a->token = r.token;
+	a->token = token;
 	a->leaves = MK_TAKE(leaves);
 	a->room = MK_TAKE(room);
 	return MK_OK;
@@ -223,13 +223,23 @@ static mk_must answer(struct get *g, struct mk_answer *ret)
 	return MK_OK;
 }
 
+void mk_gate_turn(struct mk_broker *b, bool begins)
+{
+	if (begins && b->generation != 0)
+		mk_watch_poll(b);
+	b->in_turn = begins;
+	if (b->audit)
+		mk_audit_turn(b->audit, begins);
+}
+
 mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_ask *ask, struct mk_waiter *w,
 		    struct mk_answer *ret, unsigned *retry_after_s)
 {
 	struct get g = { .b = b, .ask = ask, .w = w };
 	if (b->generation == 0)
 		return MK_NOT_READY;
-	mk_watch_poll(b);
+	if (!b->in_turn)
+		mk_watch_poll(b);
 	MK_TRY(may_get(&g, c, retry_after_s));
 	w->uid = c->evidence.uid;
 	enum mk_err e = choose(&g);

@@ -69,6 +69,10 @@ struct mk_waiter {
 };
 void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w);
 
+/* Around the decisions of requests that were all read before it began: what changed until then, in the stores and with the
+ * audit log's file, is looked at once for all of them. Outside of a turn each decision looks. */
+void mk_gate_turn(struct mk_broker *b, bool begins);
+
 /* OK with *ret filled; OK with w->waiting true: answer later, when woken; or an error:
  * DENIED, NOT_FOUND (only where an allow rule covers the name), EXPIRED, DISABLED, RATE_LIMITED
  * (*retry_after_s), BACKEND, TIMEOUT, AUDIT (no record, no token), NOT_READY, NO_MEMORY. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Is the instance ready, and if not why: said to the supervisor whenever it changes,
- * and in the figures for status. Alarms stand until they are cleared.
+ * and in the figures for status.
  */
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/broker/core.h"
+#include "agent/broker/endpoints.h"
 #include "agent/broker/fetch.h"
 
 #define BIT(r) (1u << (r))
@@ -32,35 +33,13 @@ uint32_t mk_broker_reasons(const struct mk_broker *b)
 	return reasons;
 }
 
-void mk_alarm_raise(struct mk_broker *b, const char *code)
-{
-	for (size_t i = 0; i < b->n_alarms; i++)
-		if (strcmp(b->alarms[i].code, code) == 0) {
-			b->alarms[i].count++;
-			return;
-		}
-	if (b->n_alarms < MK_ALARMS_MAX)
-		b->alarms[b->n_alarms++] = (struct mk_alarm){ .code = code, .since_ms = mk_wall_ms(), .count = 1 };
-	mk_log(MK_ALARM, "alarm", MK_KV_S("code", code));
-}
-
 bool mk_health_log_replaced(struct mk_broker *b)
 {
 	struct mk_audit_status s;
 	mk_audit_status(b->audit, &s);
 	if (s.replaced)
-		mk_alarm_raise(b, "audit_directory_replaced");
+		mk_alarm_raise(b, MK_ALARM_AUDIT_DIRECTORY_REPLACED, "");
 	return s.replaced;
-}
-
-void mk_alarm_clear(struct mk_broker *b, const char *code)
-{
-	for (size_t i = 0; i < b->n_alarms; i++)
-		if (strcmp(b->alarms[i].code, code) == 0) {
-			b->alarms[i] = b->alarms[--b->n_alarms];
-			mk_log(MK_INFO, "alarm_cleared", MK_KV_S("code", code));
-			return;
-		}
 }
 
 static void audit_alarm(struct mk_broker *b, uint32_t reasons)
@@ -70,9 +49,9 @@ static void audit_alarm(struct mk_broker *b, uint32_t reasons)
 		return;
 	b->audit_was_writable = writable;
 	if (writable)
-		mk_alarm_clear(b, "audit_unavailable");
+		mk_alarm_clear(b, MK_ALARM_AUDIT_UNAVAILABLE, "");
 	else
-		mk_alarm_raise(b, "audit_unavailable");
+		mk_alarm_raise(b, MK_ALARM_AUDIT_UNAVAILABLE, "");
 }
 
 void mk_health_tell_head(struct mk_broker *b)
@@ -108,28 +87,15 @@ void mk_health_check(struct mk_broker *b)
 	b->reasons_sent = m.reasons;
 }
 
-static void replica_status(const struct mk_replica *r, struct mk_store_status *ret)
-{
-	const bool ok = r->last == MK_OK || r->last == MK_NOT_FOUND || r->last == MK_DISABLED;
-	*ret = (struct mk_store_status){
-		.name = r->name, .calls = r->calls, .last_ok_ms = r->last_ok_ms,
-		.health = !r->called ? "unknown" : ok ? "ok" : "failing",
-		.last_error = ok ? "" : mk_err_word(r->last),
-	};
-	memcpy(ret->type, r->type, sizeof ret->type);
-}
-
 void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret)
 {
 	*ret = (struct mk_broker_status){
 		.generation = b->generation, .started_ms = b->started_ms, .tokens = (uint32_t)mk_store_count(b->store),
 		.waiters = (uint32_t)mk_flights_waiting(b->flights), .secrets_in_use = mk_secret_in_use(),
-		.n_stores = b->n_replicas, .n_alarms = b->n_alarms,
+		.n_stores = b->n_replicas, .alarms = b->alarms,
 	};
-	_Static_assert(sizeof ret->alarms == sizeof b->alarms && sizeof ret->roles == sizeof b->roles, "copied whole");
+	_Static_assert(sizeof ret->roles == sizeof b->roles, "copied whole");
 	mk_audit_status(b->audit, &ret->audit);
 	memcpy(ret->roles, b->roles, sizeof ret->roles);
-	memcpy(ret->alarms, b->alarms, sizeof ret->alarms);
-	for (size_t i = 0; i < b->n_replicas; i++)
-		replica_status(&b->replicas[i], &ret->stores[i]);
+	mk_endpoints_status(b, ret);
 }

@@ -113,11 +113,13 @@ static void forget_request(struct mk_conn *c)
 		c->uid->answers -= c->unread;
 	c->unread = 0;
 	c->large = false;
+	mk_turn_forget(c);
 	free(c->reloaded);
 	c->reloaded = NULL;
 	c->reloading = false;
 	c->waiter = (struct mk_waiter){ 0 };
 	c->waited = false;
+	c->again = false;
 	c->looked = false;
 	c->route = NULL;
 }

@@ -35,6 +35,7 @@ struct mk_server {
 	struct mk_source *source; /* the daemon's epoll descriptor */
 	struct mk_timer *timer;   /* when the daemon wants to run again, or its pause ends */
 	bool paused;
+	struct mk_conn *asked, *asked_last; /* whose requests are decided when this run of libmicrohttpd ends */
 	uint32_t connections;
 	uint64_t tried;           /* connections that came, also those refused */
 };
@@ -85,6 +86,12 @@ struct mk_conn {
 	bool waited;
 	bool woken;                 /* among http->woken */
 	struct mk_conn *woken_next;
+	bool asked;                 /* among server->asked */
+	bool again;                 /* it was decided before, and waited */
+	bool deciding, dropped;     /* dropped: decided, and there is no answer to be had */
+	struct mk_conn *asked_next;
+	struct MHD_Response *answer; /* owned: decided, handed over when libmicrohttpd comes again */
+	unsigned status;            /* of answer */
 	struct mk_waiter waiter;
 	struct mk_reload reload;
 	bool reloading;
@@ -108,6 +115,15 @@ void mk_conn_resume_woken(struct mk_http *h, unsigned most);
 /* Stops waiting and closes; what it waited for is cancelled. */
 void mk_conn_abandon(struct mk_conn *c);
 bool mk_conn_busy(const struct mk_conn *c);
+
+/* http_turn.c: requests that came together are decided together, so that what is looked at once a turn is looked at
+ * after all of them were read, and their answers leave in one go. */
+void mk_turn_ask(struct mk_conn *c);                       /* in a handler: decide it when this run has ended */
+void mk_turn_forget(struct mk_conn *c);                    /* it needs no decision any more; frees its answer */
+bool mk_turn_decide(struct mk_server *s);                  /* some of those that asked; false: nobody did */
+bool mk_turn_under_way(const struct mk_conn *c);           /* it asked, and its answer was not handed over yet */
+/* In a handler, then: hands its answer over, suspends it, or waits on. */
+enum MHD_Result mk_turn_answer(struct mk_conn *c);
 
 /* http_limits.c */
 bool mk_limits_room(const struct mk_server *s);            /* is there a descriptor for one more? */

@@ -45,7 +45,7 @@ static bool token_byte(uint8_t c)
 {
 	static const char others[] = "!#$%&'*+-.^_`|~";
 	const uint8_t letter = c | 0x20;
-	return (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z') || (c && strchr(others, c));
+	return (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c && strchr(others, c));
 }
 
 static bool well_formed(struct mk_span key, struct mk_span value)

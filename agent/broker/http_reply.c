@@ -59,8 +59,13 @@ enum MHD_Result mk_reply(struct mk_conn *c, unsigned status, const char *type, s
 	enum MHD_Result done = MHD_NO;
 	if (add(r, "Cache-Control", "no-store") && (!type || add(r, "Content-Type", type)) &&
 	    (!ends || add(r, "Connection", "close")) && add_all(r, headers))
-		done = MHD_queue_response(c->mhd, status, r);
-	MHD_destroy_response(r);
+		done = c->deciding ? MHD_YES : MHD_queue_response(c->mhd, status, r);
+	if (c->deciding && done == MHD_YES) {
+		c->answer = r;
+		c->status = status;
+	} else {
+		MHD_destroy_response(r);
+	}
 	if (done == MHD_YES) {
 		mk_conn_enter(c, MK_AT_WRITE);
 		c->unread = c->large ? MK_UNREAD_LARGE : 1;

@@ -87,9 +87,8 @@ static bool cut(struct mk_span *s, char c, struct mk_span *ret)
 
 static bool allowed(uint8_t c)
 {
-	static const char others[] = "-._~/?=&";
 	const uint8_t letter = c | 0x20;
-	return (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z') || (c && strchr(others, c));
+	return (letter >= 'a' && letter <= 'z') || (c >= '-' && c <= '9') || c == '_' || c == '~' || c == '?' || c == '=' || c == '&';
 }
 
 static enum mk_hint check_bytes(struct mk_span raw)

@@ -10,12 +10,12 @@
 #include "mk/own.h"
 
 static const struct mk_route routes[] = {
-	{ MK_RES_TOKEN,  "GET",  true,  false, mk_route_token },
-	{ MK_RES_TOKENS, "GET",  true,  false, mk_route_list },
-	{ MK_RES_WHOAMI, "GET",  true,  true,  mk_route_whoami },
-	{ MK_RES_HEALTH, "GET",  true,  true,  mk_route_health },
-	{ MK_RES_STATUS, "GET",  false, true,  mk_route_status },
-	{ MK_RES_RELOAD, "POST", false, true,  mk_route_reload },
+	{ MK_RES_TOKEN,  "GET",  true,  false, mk_route_token, true },
+	{ MK_RES_TOKENS, "GET",  true,  false, mk_route_list, false },
+	{ MK_RES_WHOAMI, "GET",  true,  true,  mk_route_whoami, false },
+	{ MK_RES_HEALTH, "GET",  true,  true,  mk_route_health, false },
+	{ MK_RES_STATUS, "GET",  false, true,  mk_route_status, false },
+	{ MK_RES_RELOAD, "POST", false, true,  mk_route_reload, false },
 };
 
 void mk_route_woken(struct mk_waiter *w)
@@ -86,6 +86,25 @@ static enum MHD_Result look_at_head(struct mk_conn *c, const char *version)
 	return c->ends ? mk_reply_refused(c, c->bad, NULL) : MHD_YES;
 }
 
+enum MHD_Result mk_route_decide(struct mk_conn *c)
+{
+	if (c->uid->answers >= MK_UNREAD_PER_UID && !c->again)
+		return mk_reply_refused(c, MK_HINT_UNREAD, NULL);
+	c->again = true;
+	return c->route->handle(c);
+}
+
+/* Decides it now, or when all that came with it are there. */
+static enum MHD_Result go_on(struct mk_conn *c)
+{
+	if (mk_turn_under_way(c))
+		return mk_turn_answer(c);
+	if (!c->route->together)
+		return mk_route_decide(c);
+	mk_turn_ask(c);
+	return MHD_YES;
+}
+
 static enum MHD_Result dispatch(struct mk_conn *c, const char *method)
 {
 	const struct mk_route *r = find(c);
@@ -95,11 +114,9 @@ static enum MHD_Result dispatch(struct mk_conn *c, const char *method)
 		return mk_reply_refused(c, MK_HINT_PATH, NULL);
 	if (strcmp(method, r->method) != 0)
 		return mk_reply_refused(c, MK_HINT_METHOD, r->method);
-	if (c->uid->answers >= MK_UNREAD_PER_UID)
-		return mk_reply_refused(c, MK_HINT_UNREAD, NULL);
 	c->route = r;
 	c->waiter.woken = mk_route_woken;
-	return r->handle(c);
+	return go_on(c);
 }
 
 enum MHD_Result mk_route_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -114,5 +131,5 @@ enum MHD_Result mk_route_handle(void *cls, struct MHD_Connection *mhd, const cha
 		return MHD_NO;
 	if (!c->looked)
 		return look_at_head(c, version);
-	return c->route ? c->route->handle(c) : dispatch(c, method);
+	return c->route ? go_on(c) : dispatch(c, method);
 }

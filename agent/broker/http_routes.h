@@ -15,7 +15,11 @@ struct mk_route {
 	const char *method;
 	bool service, admin; /* the kinds of listener that have it */
 	mk_route_fn *handle;
+	bool together;       /* decided with all that came in the same turn (http_turn.c) */
 };
+
+/* Decides a request whose route is known. */
+enum MHD_Result mk_route_decide(struct mk_conn *c);
 
 mk_route_fn mk_route_token, mk_route_list, mk_route_whoami, mk_route_health, mk_route_status, mk_route_reload;
 

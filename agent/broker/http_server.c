@@ -65,7 +65,13 @@ static void run_once(struct mk_server *s)
 {
 	MHD_UNSIGNED_LONG_LONG ms = 0;
 	MHD_run(s->daemon);
-	if (MHD_get_timeout(s->daemon, &ms) == MHD_YES)
+	if (mk_turn_decide(s)) {
+		MHD_run(s->daemon); /* takes the answers … */
+		MHD_run(s->daemon); /* … and sends them */
+	}
+	if (s->asked)
+		mk_timer_set(s->timer, 0);
+	else if (MHD_get_timeout(s->daemon, &ms) == MHD_YES)
 		mk_timer_set(s->timer, (int64_t)(ms < INT32_MAX ? ms : INT32_MAX));
 	else if (mk_timer_armed(s->timer))
 		mk_timer_set(s->timer, -1);

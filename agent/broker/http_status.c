@@ -8,7 +8,7 @@
 #include "agent/broker/http_reply.h"
 #include "agent/broker/http_routes.h"
 
-#define STATUS_MAX ((size_t)32 * 1024)
+#define STATUS_MAX ((size_t)64 * 1024)
 #ifndef MK_VERSION
 #define MK_VERSION "unknown"
 #endif
@@ -65,36 +65,89 @@ static void write_roles(struct mk_jw *w, const struct mk_broker_status *s)
 	mk_jw_close(w, ']');
 }
 
+static void write_error(struct mk_jw *w, const struct mk_store_status *s)
+{
+	const bool told = s->told && s->endpoint.err != MK_OK;
+	const enum mk_err e = told ? s->endpoint.err : s->seen;
+	if (e == MK_OK) {
+		mk_jw_knull(w, "last_error");
+		return;
+	}
+	mk_jw_key(w, "last_error");
+	mk_jw_open(w, '{');
+	mk_jw_kstr(w, "code", mk_err_word(e));
+	mk_jw_kstr(w, "text", told ? s->endpoint.fault : "the process on the network did not answer for it");
+	mk_jw_ktime(w, "at", told ? s->endpoint.err_at_ms : MK_TIME_NONE);
+	mk_jw_close(w, '}');
+}
+
+static void write_login(struct mk_jw *w, const struct mk_msg_endpoint *e)
+{
+	static const char *const words[MK_LOGIN_COUNT] = { NULL, "pending", "ok", "failing" };
+	if (e->login == MK_LOGIN_NONE) {
+		mk_jw_knull(w, "login");
+		return;
+	}
+	mk_jw_key(w, "login");
+	mk_jw_open(w, '{');
+	mk_jw_kstr(w, "state", words[e->login]);
+	mk_jw_ktime(w, "until", e->login_until_ms);
+	mk_jw_close(w, '}');
+}
+
+static void write_calls(struct mk_jw *w, const struct mk_store_status *s)
+{
+	mk_jw_knum(w, "calls", (int64_t)s->calls);
+	mk_jw_knum(w, "calls_last_hour", s->endpoint.calls_hour);
+	mk_jw_knum(w, "forecast_per_hour", s->forecast);
+	if (s->limit > 0)
+		mk_jw_knum(w, "limit_per_hour", s->limit);
+	else
+		mk_jw_knull(w, "limit_per_hour");
+	mk_jw_knum(w, "waiting", s->endpoint.waiting);
+}
+
+static void write_store(struct mk_jw *w, const struct mk_store_status *s)
+{
+	static const char *const circuits[MK_CIRCUIT_COUNT] = { "closed", "open", "half_open" };
+	mk_jw_open(w, '{');
+	mk_jw_kstr(w, "name", s->name.s);
+	mk_jw_kstr(w, "type", s->type);
+	mk_jw_kstr(w, "health", s->health);
+	mk_jw_kstr(w, "breaker", circuits[s->endpoint.circuit]);
+	mk_jw_knum(w, "retry_in", (s->endpoint.pause_ms + 999) / 1000);
+	write_error(w, s);
+	mk_jw_ktime(w, "last_ok", s->last_ok_ms);
+	write_calls(w, s);
+	write_login(w, &s->endpoint);
+	mk_jw_close(w, '}');
+}
+
 static void write_stores(struct mk_jw *w, const struct mk_broker_status *s)
 {
 	mk_jw_key(w, "stores");
 	mk_jw_open(w, '[');
-	for (size_t i = 0; i < s->n_stores && i < MK_BACKENDS_MAX; i++) {
-		const struct mk_store_status *store = &s->stores[i];
-		mk_jw_open(w, '{');
-		mk_jw_kstr(w, "name", store->name.s);
-		mk_jw_kstr(w, "type", store->type);
-		mk_jw_kstr(w, "health", store->health);
-		mk_jw_kstr(w, "last_error", store->last_error);
-		mk_jw_knum(w, "calls", (int64_t)store->calls);
-		mk_jw_ktime(w, "last_ok", store->last_ok_ms);
-		mk_jw_close(w, '}');
-	}
+	for (size_t i = 0; i < s->n_stores && i < MK_BACKENDS_MAX; i++)
+		write_store(w, &s->stores[i]);
 	mk_jw_close(w, ']');
 }
 
-static void write_alarms(struct mk_jw *w, const struct mk_broker_status *s)
+static void write_alarms(struct mk_jw *w, const struct mk_alarms *all)
 {
 	mk_jw_key(w, "alarms");
 	mk_jw_open(w, '[');
-	for (size_t i = 0; i < s->n_alarms; i++) {
+	for (size_t i = 0; i < all->n; i++) {
+		const struct mk_alarm *a = &all->items[i];
 		mk_jw_open(w, '{');
-		mk_jw_kstr(w, "code", s->alarms[i].code);
-		mk_jw_ktime(w, "since", s->alarms[i].since_ms);
-		mk_jw_knum(w, "count", (int64_t)s->alarms[i].count);
+		mk_jw_kstr(w, "code", mk_alarm_word(a->code));
+		mk_jw_kstr(w, "subject", a->subject);
+		mk_jw_ktime(w, "since", a->since_ms);
+		mk_jw_knum(w, "count", (int64_t)a->count);
+		mk_jw_kstr(w, "detail", mk_alarm_text(a->code));
 		mk_jw_close(w, '}');
 	}
 	mk_jw_close(w, ']');
+	mk_jw_knum(w, "alarms_unlisted", (int64_t)all->unlisted);
 }
 
 static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_broker_status *s)
@@ -114,7 +167,7 @@ static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_
 	write_audit(w, &s->audit);
 	write_roles(w, s);
 	write_stores(w, s);
-	write_alarms(w, s);
+	write_alarms(w, &s->alarms);
 	mk_jw_close(w, '}');
 }
 

@@ -96,7 +96,7 @@ enum MHD_Result mk_route_token(struct mk_conn *c)
 	if (e != MK_OK)
 		return mk_reply_err(c, e, retry_after_s);
 	if (c->waiter.waiting)
-		return mk_conn_suspend(c);
+		return MHD_YES; /* suspended when libmicrohttpd comes again */
 	const enum MHD_Result done = answer(c, &a);
 	mk_answer_done(&a);
 	return done;

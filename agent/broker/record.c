@@ -44,10 +44,15 @@ static uint32_t as_json(struct mk_span token)
 	return n;
 }
 
+static bool token_leaf(struct mk_span leaves, struct mk_leaf *ret)
+{
+	return field(leaves, "/access_token", ret) || field(leaves, "/token", ret);
+}
+
 static mk_must read_token(struct mk_span leaves, struct mk_record *r, const char **fault)
 {
 	struct mk_leaf leaf;
-	if (!field(leaves, "/access_token", &leaf) && !field(leaves, "/token", &leaf))
+	if (!token_leaf(leaves, &leaf))
 		return fail(fault, "the secret has neither access_token nor token");
 	if (leaf.type != MK_LEAF_STRING)
 		return fail(fault, "access_token is not a string");
@@ -143,6 +148,15 @@ static mk_must read_expiry(struct mk_span leaves, int64_t since_ms, struct mk_re
 		if (field(leaves, fields[i].pointer, &leaf))
 			return moment(&leaf, since_ms, &r->expires_ms) == MK_OK ? MK_OK : fail(fault, fields[i].fault);
 	}
+	return MK_OK;
+}
+
+mk_must mk_record_token(struct mk_span leaves, struct mk_span *ret)
+{
+	struct mk_leaf leaf;
+	if (!token_leaf(leaves, &leaf))
+		return MK_NOT_FOUND;
+	*ret = leaf.value;
 	return MK_OK;
 }
 

@@ -36,4 +36,7 @@ struct mk_record {
  * text that names the field, never a value. */
 mk_must mk_record_of(struct mk_span leaves, int64_t since_ms, struct mk_record *ret, const char **fault);
 
+/* The token of a list that mk_record_of found good before. NOT_FOUND where there is none. */
+mk_must mk_record_token(struct mk_span leaves, struct mk_span *ret);
+
 #endif

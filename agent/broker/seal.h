@@ -16,7 +16,7 @@
 struct mk_seal;
 struct mk_sealed; /* nonce and ciphertext, in the heap: no secret */
 
-enum mk_slot { MK_SLOT_CURRENT = 1, MK_SLOT_PREVIOUS };
+enum mk_slot { MK_SLOT_CURRENT, MK_SLOT_PREVIOUS };
 
 /* Where a value belongs. */
 struct mk_label {

@@ -12,6 +12,8 @@
 
 #define CHAINS 16384u
 
+static const char usual_type[] = "bearer";
+
 struct mk_store {
 	struct mk_seal *seal;
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
@@ -65,6 +67,7 @@ static void version_done(struct mk_store *s, struct mk_version *v)
 {
 	s->bytes -= mk_sealed_size(v->sealed);
 	mk_sealed_free(v->sealed);
+	free(v->version);
 	*v = (struct mk_version){ .failure.at_ms = MK_TIME_NONE };
 }
 
@@ -93,6 +96,21 @@ static int64_t first_seen(const struct mk_entry *e, const struct mk_fetched *f)
 	return f->wall_ms;
 }
 
+/* Both texts in one block, as small as they are. */
+static mk_must set_texts(struct mk_version *v, const char *version, const char *type)
+{
+	const bool usual = strcmp(type, usual_type) == 0;
+	const size_t n = strlen(version) + 1, type_n = usual ? 0 : strlen(type) + 1;
+	v->version = malloc(n + type_n);
+	if (!v->version)
+		return MK_NO_MEMORY;
+	memcpy(v->version, version, n);
+	if (!usual)
+		memcpy(v->version + n, type, type_n);
+	v->token_type = usual ? usual_type : v->version + n;
+	return MK_OK;
+}
+
 /* Meta data and the sealed value, beside what is there. */
 static mk_must make_version(struct mk_store *s, const struct mk_entry *e, const struct mk_fetched *f,
 			    struct mk_version *ret, const char **fault)
@@ -100,20 +118,23 @@ static mk_must make_version(struct mk_store *s, const struct mk_entry *e, const 
 	struct mk_label label;
 	label_of(&f->name, f->version, f->slot, &label);
 	struct mk_version v = {
-		.held = true, .disabled = f->disabled, .created_ms = f->created_ms, .expires_ms = MK_TIME_NONE,
+		.held = true, .disabled = f->disabled, .expires_ms = MK_TIME_NONE,
 		.fetched_ms = f->boot_ms, .backend = f->backend, .epoch = f->epoch, .failure.at_ms = MK_TIME_NONE,
 		.first_ms = first_seen(e, f),
 	};
-	memcpy(v.version, label.version, sizeof v.version);
+	struct mk_record r = { .token_type = "bearer" };
 	if (!f->disabled) {
-		struct mk_record r;
-		MK_TRY(mk_record_of(f->leaves, v.created_ms != MK_TIME_NONE ? v.created_ms : v.first_ms, &r, fault));
-		memcpy(v.token_type, r.token_type, sizeof v.token_type);
+		MK_TRY(mk_record_of(f->leaves, f->created_ms != MK_TIME_NONE ? f->created_ms : v.first_ms, &r, fault));
 		v.token_room = r.token_room;
 		v.expires_ms = r.expires_ms;
 		if (s->bytes + f->leaves.n > MK_STORE_BYTES_MAX)
 			return MK_NO_MEMORY;
 		MK_TRY(mk_seal_shut(s->seal, &label, f->leaves, &v.sealed));
+	}
+	const enum mk_err err = set_texts(&v, label.version, r.token_type);
+	if (err != MK_OK) {
+		mk_sealed_free(v.sealed);
+		return err;
 	}
 	*ret = v;
 	return MK_OK;
@@ -144,6 +165,7 @@ static void retire(struct mk_store *s, struct mk_entry *e)
 	version_done(s, &e->at[MK_SLOT_PREVIOUS]);
 	if (old.disabled || reseal(s, e, &old.sealed) != MK_OK)
 		return;
+	e->at[MK_SLOT_CURRENT].version = NULL; /* went with it */
 	set_version(s, &e->at[MK_SLOT_PREVIOUS], &old);
 }
 
@@ -183,6 +205,7 @@ mk_must mk_store_put(struct mk_store *s, const struct mk_fetched *f, const char 
 	const enum mk_err err = entry_for(s, &f->name, &e);
 	if (err != MK_OK) {
 		mk_sealed_free(v.sealed);
+		free(v.version);
 		return err;
 	}
 	struct mk_version *at = &e->at[f->slot];

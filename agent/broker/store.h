@@ -15,19 +15,19 @@
 #define MK_STORE_MAX       16384u                /* connections */
 #define MK_STORE_BYTES_MAX (128u * 1024 * 1024)  /* of sealed values */
 
+/* There may be ten thousand: small, and NULL in what is not held. */
 struct mk_version {
 	bool held;                 /* is there one */
 	bool used;                 /* handed out since it was fetched */
 	bool disabled;             /* the store has switched it off; no value is kept */
-	char version[MK_VERSION_MAX + 1];
-	char token_type[MK_TOKEN_TYPE_MAX + 1];
+	uint8_t backend;           /* that it came from */
+	uint32_t epoch;            /* of that backend when the fetch began */
 	uint32_t token_room;       /* bytes of the token as JSON */
-	int64_t created_ms;        /* wall clock, or MK_TIME_NONE */
+	char *version;             /* owned; the type stands behind it, where it is not the usual one */
+	const char *token_type;    /* borrows */
 	int64_t first_ms;          /* wall clock: when this version was first fetched */
 	int64_t expires_ms;        /* wall clock, or MK_TIME_NONE */
 	int64_t fetched_ms;        /* boot clock */
-	uint8_t backend;           /* that it came from */
-	uint32_t epoch;            /* of that backend when the fetch began */
 	struct mk_failure failure; /* of the last fetch since then, if it failed */
 	struct mk_sealed *sealed;  /* NULL where disabled */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Watches on the stores' files. They are read before each decision that may use the cache,
+ * Watches on the stores' files. They are read before each decision that may use the cache, or before each turn of them,
  * so that a change made before a request is seen by it, and by the loop, so that the
  * queue never fills. An event is compared with every watch: descriptors may share a queue.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The backends: each type has its own table of keys. A new type is one word, one table
- * and one check here; what it does is the business of its file in backends/.
+ * The backends: one table of all keys that a backend can have. Which of them a type takes
+ * says its line in mk/backends.def, and what must hold between keys holds for each type
+ * that takes them: nothing here knows a type.
  */
 #include "agent/conf/sections.h"
 #include "agent/conf/store.h"
@@ -11,50 +12,100 @@
 #define SECOND 1000
 #define CALLS_PER_HOUR (50u * 3600) /* 10,000 tokens each five minutes, and as many again */
 
-static const char *const types[] = { [MK_BACKEND_LOCAL] = "local", [MK_BACKEND_VAULT] = "vault", NULL };
-_Static_assert(MK_COUNT(types) == MK_BACKEND_TYPE_COUNT + 1, "each type has its word");
-
 struct backend { /* as written */
 	struct mk_conf_backend conf;
 	unsigned type;
 	uint32_t kv;
 };
 
+static const char *const types[] = {
+#define MK_BACKEND(name, keys) #name,
+#include "mk/backends.def"
+#undef MK_BACKEND
+	NULL
+};
+
+static const char *const lines[] = {
+#define MK_BACKEND(name, keys) keys,
+#include "mk/backends.def"
+#undef MK_BACKEND
+};
+
+#define MK_BACKEND(name, keys) \
+	_Static_assert(sizeof #name <= sizeof((struct mk_conf_backend *)NULL)->type, "a type's word fits");
+#include "mk/backends.def"
+#undef MK_BACKEND
+
+#define AT(field) offsetof(struct backend, conf.field)
+#define FITS(field) ((int64_t)sizeof(((struct backend *)NULL)->conf.field) - 1)
+
 static const struct mk_key type_key = { "type", &mk_kind_choice, offsetof(struct backend, type), .required = true,
 					.more = types };
 
-#define AT(field) offsetof(struct backend, conf.field)
-#define COMMON_KEYS                                                                                             \
-	{ "name", &mk_kind_word, AT(name), .required = true },                                                  \
-	{ "type", &mk_kind_choice, offsetof(struct backend, type), .required = true, .more = types },           \
-	{ "timeout", &mk_kind_duration, AT(timeout_ms), .min = SECOND / 10, .max = 300 * SECOND, .range = "100ms to 5m" }, \
-	{ "trust_tags", &mk_kind_bool, AT(trust_tags), .required = false }
+static const struct mk_key common[] = {
+	{ "name", &mk_kind_word, AT(name), .required = true },
+	{ "type", &mk_kind_choice, offsetof(struct backend, type), .required = true, .more = types },
+	{ "timeout", &mk_kind_duration, AT(timeout_ms), .min = SECOND / 10, .max = 10 * SECOND, .range = "100ms to 10s" }, /* no caller waits longer */
+	{ "trust_tags", &mk_kind_bool, AT(trust_tags), .required = false },
+};
 
-static const struct mk_key local_keys[] = {
-	COMMON_KEYS,
-	{ "file", &mk_kind_store, AT(file), .required = true },
+/* `required` is the line's to say. */
+static const struct mk_key known[] = {
+	{ "file", &mk_kind_store, AT(file), .required = false },
 	{ "key_file", &mk_kind_path, AT(key_file), .required = false },
 	{ "passphrase_file", &mk_kind_path, AT(passphrase_file), .required = false },
-};
-
-#define FITS(field) ((int64_t)sizeof(((struct backend *)NULL)->conf.field) - 1)
-#define HTTP_KEYS                                                                                               \
-	{ "ca_file", &mk_kind_path, AT(ca_file), .required = false },                                           \
-	{ "rate", &mk_kind_rate, AT(calls_per_hour), .required = false }
-
-static const struct mk_key vault_keys[] = {
-	COMMON_KEYS,
-	HTTP_KEYS,
-	{ "address", &mk_kind_store_address, AT(address), .required = true },
+	{ "ca_file", &mk_kind_path, AT(ca_file), .required = false },
+	{ "rate", &mk_kind_rate, AT(calls_per_hour), .required = false },
+	{ "address", &mk_kind_store_address, AT(address), .required = false },
 	{ "namespace", &mk_kind_route, AT(ns), .max = FITS(ns) },
-	{ "mount", &mk_kind_route, AT(mount), .required = true, .max = FITS(mount) },
-	{ "path", &mk_kind_template, AT(path), .required = true, .max = FITS(path) },
+	{ "mount", &mk_kind_route, AT(mount), .max = FITS(mount) },
+	{ "path", &mk_kind_template, AT(path), .max = FITS(path) },
 	{ "kv", &mk_kind_count, offsetof(struct backend, kv), .min = 1, .max = 2, .range = "1 or 2" },
-	{ "auth", &mk_kind_vault_auth, AT(auth), .required = true },
+	{ "auth", &mk_kind_vault_auth, AT(auth), .required = false },
 };
 
-static mk_must check_local(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b)
+struct keys { /* of one type */
+	struct mk_key key[MK_COUNT(common) + MK_COUNT(known)];
+	size_t n;
+};
+
+static const struct mk_key *key_of(const char *word, size_t n)
 {
+	for (size_t i = 0; i < MK_COUNT(known); i++)
+		if (strlen(known[i].name) == n && memcmp(known[i].name, word, n) == 0)
+			return &known[i];
+	return NULL;
+}
+
+/* A word of a line that is no key is a mistake in the program: a test reads a configuration of each type. */
+static struct keys keys_of(unsigned type)
+{
+	struct keys ks = { .n = MK_COUNT(common) };
+	memcpy(ks.key, common, sizeof common);
+	for (const char *word = lines[type]; *word; word += strspn(word, " ")) {
+		const size_t n = strcspn(word, " ?"), may = word[n] == '?';
+		const struct mk_key *k = key_of(word, n);
+		mk_assert(k && ks.n < MK_COUNT(ks.key));
+		ks.key[ks.n] = *k;
+		ks.key[ks.n++].required = !may;
+		word += n + may;
+	}
+	return ks;
+}
+
+static bool takes(const struct keys *ks, const char *name)
+{
+	for (size_t i = 0; i < ks->n; i++)
+		if (strcmp(ks->key[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Where a store's key can come in two ways, it comes in one of them. */
+static mk_must check_keys(struct mk_reader *r, const struct keys *ks, const config_setting_t *s, const struct mk_conf_backend *b)
+{
+	if (!takes(ks, "key_file") || !takes(ks, "passphrase_file"))
+		return MK_OK;
 	if (b->key_file[0] && b->passphrase_file[0])
 		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "passphrase_file"),
 				 "backend \"%s\" has key_file and passphrase_file: keep the one that the store was made with",
@@ -66,7 +117,7 @@ static mk_must check_local(struct mk_reader *r, const config_setting_t *s, const
 	return MK_OK;
 }
 
-static mk_must check_vault(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b)
+static mk_must check_certificate(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b)
 {
 	if (strcmp(b->auth.method, "cert") == 0 && strncmp(b->address, "http://", 7) == 0)
 		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "address"),
@@ -74,23 +125,16 @@ static mk_must check_vault(struct mk_reader *r, const config_setting_t *s, const
 	return MK_OK;
 }
 
-static const struct {
-	struct mk_section keys;
-	enum mk_err (*check)(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b);
-} kinds[] = {
-	[MK_BACKEND_LOCAL] = { MK_SECTION(local_keys), check_local },
-	[MK_BACKEND_VAULT] = { MK_SECTION(vault_keys), check_vault },
-};
-_Static_assert(MK_COUNT(kinds) == MK_BACKEND_TYPE_COUNT, "each type has its table");
-
 static enum mk_err read_backend(struct mk_reader *r, const config_setting_t *s, void *base)
 {
 	struct mk_conf *c = base;
 	struct backend b = { .conf = { .timeout_ms = 10 * SECOND, .calls_per_hour = CALLS_PER_HOUR }, .kv = 2 };
 	MK_TRY(mk_keys_read_one(r, &type_key, s, &b));
-	MK_TRY(mk_keys_read(r, &kinds[b.type].keys, s, &b));
+	const struct keys ks = keys_of(b.type);
+	MK_TRY(mk_keys_read(r, &(struct mk_section){ ks.key, ks.n }, s, &b));
 	b.conf.kv = (uint8_t)b.kv;
-	MK_TRY(kinds[b.type].check(r, s, &b.conf));
+	MK_TRY(check_keys(r, &ks, s, &b.conf));
+	MK_TRY(check_certificate(r, s, &b.conf));
 	for (size_t i = 0; i < c->n_backends; i++)
 		if (mk_word_eq(&c->backends[i].name, &b.conf.name))
 			return mk_keys_refuse(r, s, "backend \"%s\" is defined twice: rename or remove one", b.conf.name.s);

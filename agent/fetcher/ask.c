@@ -13,6 +13,7 @@
 #define AGAIN_LEAST_MS   100
 #define AGAIN_LONGEST_MS 5000
 #define PAUSE_LONGEST_MS 60000 /* so long may an endpoint ask all to wait */
+#define PAUSE_UNSAID_MS  1000  /* one that says "too many" and not for how long */
 
 _Static_assert(offsetof(struct mk_ask, call) == 0, "a call's address is its ask's");
 
@@ -33,9 +34,16 @@ static void fail(struct mk_ask *a, enum mk_err e, const char *fault)
 	a->answered(a);
 }
 
+static bool may_go_again(const struct mk_ask *a)
+{
+	return !a->single && !a->call.req->once;
+}
+
 /* What the answer says of the endpoint. */
 static void judge(struct mk_ask *a)
 {
+	if (a->call.res.err == MK_OK && a->call.res.status == 429 && a->call.retry_after_ms <= 0 && may_go_again(a))
+		a->call.retry_after_ms = PAUSE_UNSAID_MS;
 	const struct mk_res *res = &a->call.res;
 	struct mk_breaker *b = &a->at->breaker;
 	const int64_t now = mk_boot_ms(), after = a->call.retry_after_ms;
@@ -47,11 +55,6 @@ static void judge(struct mk_ask *a)
 		mk_breaker_success(b);
 	else
 		mk_breaker_nothing(b);
-}
-
-static bool may_go_again(const struct mk_ask *a)
-{
-	return !a->single && !a->call.req->once;
 }
 
 static bool helps(const struct mk_call *c)
@@ -94,12 +97,22 @@ static void send_now(struct mk_ask *a, int64_t now)
 	if (may_go_again(a) && left > TRY_LEAST_MS)
 		c->timeout_ms = left / 2 > TRY_LEAST_MS ? left / 2 : TRY_LEAST_MS;
 	mk_breaker_begin(&a->at->breaker);
+	mk_endpoint_called(&a->at->endpoint, now);
 	const enum mk_err e = t->start ? t->start(t->self, c) : MK_BUG;
 	a->sent = e == MK_OK;
 	if (a->sent)
 		return;
 	mk_breaker_nothing(&a->at->breaker);
 	fail(a, e, c->fault ? c->fault : "the request could not be made");
+}
+
+/* ms until the bucket lets it go; -1: not before its deadline. */
+static int64_t bucket_wait(struct mk_ask *a, int64_t now)
+{
+	struct mk_bucket *b = &a->at->bucket;
+	const int64_t most = a->deadline_ms - now - 1;
+	const int64_t wait = a->paid ? mk_bucket_paused(b, now) : mk_bucket_take(b, now, most);
+	return wait <= most ? wait : -1;
 }
 
 static void on_time(void *arg)
@@ -114,7 +127,7 @@ static void on_time(void *arg)
 		fail(a, MK_NOT_READY, "the store failed several times in a row and is left alone for a while: see its errors before this one");
 		return;
 	}
-	const int64_t wait = a->paid ? 0 : mk_bucket_take(&a->at->bucket, now, a->deadline_ms - now - 1);
+	const int64_t wait = bucket_wait(a, now);
 	if (wait < 0) {
 		fail(a, MK_NOT_READY, "the calls allowed to this backend in an hour are used up, or it asked for a pause: see its `rate`");
 		return;

@@ -34,6 +34,11 @@ int64_t mk_bucket_take(struct mk_bucket *b, int64_t now_ms, int64_t max_wait_ms)
 	return max(wait, 0);
 }
 
+int64_t mk_bucket_paused(const struct mk_bucket *b, int64_t now_ms)
+{
+	return max(b->not_before_ms - now_ms, 0);
+}
+
 void mk_bucket_pause(struct mk_bucket *b, int64_t until_ms)
 {
 	b->not_before_ms = max(b->not_before_ms, until_ms);

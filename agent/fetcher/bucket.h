@@ -23,6 +23,9 @@ void mk_bucket_init(struct mk_bucket *b, uint32_t calls_per_hour); /* full; 0: n
 /* How long until the call may go (ms, 0: at once); -1 where that is more than max_wait_ms, and then nothing is taken. */
 int64_t mk_bucket_take(struct mk_bucket *b, int64_t now_ms, int64_t max_wait_ms);
 
+/* For one that has its token and waited for it: how much longer, because of a pause that was asked for meanwhile. */
+int64_t mk_bucket_paused(const struct mk_bucket *b, int64_t now_ms);
+
 /* The endpoint said when it wants to be asked again. */
 void mk_bucket_pause(struct mk_bucket *b, int64_t until_ms);
 

@@ -141,7 +141,9 @@ enum mk_err mk_fetcher_conf_take(struct mk_fetcher *f, struct mk_why *why)
 	MK_TRY(lock(f, why));
 	f->locked = true;
 	keep_same(f->next, f->now);
-	mk_fetcher_conf_free(f->now);
+	struct mk_fetcher_conf *old = f->now; /* its runs end while it is freed, and look at what is in force */
 	f->now = MK_TAKE(f->next);
+	mk_fetcher_conf_free(old);
+	mk_fetcher_tell_again(f);
 	return MK_OK;
 }

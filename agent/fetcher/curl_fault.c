@@ -39,7 +39,7 @@ static const struct row {
 	{ CURLE_PROXY, MK_BACKEND, false, "the proxy does not let the request through: check `proxy` and its rules" },
 	{ CURLE_FILESIZE_EXCEEDED, MK_TOO_LARGE, true, "the store's answer is larger than it may be" },
 	{ CURLE_WRITE_ERROR, MK_TOO_LARGE, true, "the store's answer is larger than it may be" },
-	{ CURLE_OUT_OF_MEMORY, MK_NO_MEMORY, false, "no memory" },
+	{ CURLE_OUT_OF_MEMORY, MK_NO_MEMORY, false, "no memory, or one header of the store's answer is larger than 100 KB" },
 };
 
 #define NOT_ASKED 1 /* libcurl's start value: the name was looked at before the chain, and did not fit */

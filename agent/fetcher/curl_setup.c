@@ -140,7 +140,7 @@ static mk_must read_pem(struct mk_job *job, const char *path, bool private_file,
 {
 	const struct mk_req req = { .kind = MK_REQ_FILE, .max = private_file ? KEY_MAX : PEM_MAX, .path = path,
 				    .private_file = private_file };
-	mk_answer_file(&req, job->call->in_pod, ret);
+	mk_answer_file(&req, job->call->in_pod, ret, NULL);
 	if (ret->res.err == MK_OK && ret->res.body.n > 0)
 		return MK_OK;
 	if (ret->res.err == MK_NO_MEMORY)
@@ -279,6 +279,8 @@ static mk_must set_method(struct mk_job *job)
 		SET(job, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
 		SET(job, CURLOPT_POSTFIELDS, (const char *)body.p); /* not copied */
 	}
+	if (req->once) /* where a kept connection turns out to be dead, libcurl sends again by itself */
+		SET(job, CURLOPT_FRESH_CONNECT, 1L);
 	SET(job, CURLOPT_CUSTOMREQUEST, words[req->method]);
 	return MK_OK;
 }

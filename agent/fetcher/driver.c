@@ -77,8 +77,12 @@ static mk_must op_new(struct mk_run *run)
 {
 	const struct mk_op *old = &run->op;
 	const size_t size = run->at->backend->state_size;
+	char expect[sizeof old->expect];
+	memcpy(expect, old->expect, sizeof expect);
 	run->op = (struct mk_op){ .verb = old->verb, .conf = &run->at->conf, .keep = run->at->keep, .name = old->name,
-				  .previous = old->previous, .listed = old->listed };
+				  .previous = old->previous, .pending = old->pending, .value = old->value, .wall_ms = mk_wall_ms(),
+				  .listed = old->listed };
+	memcpy(run->op.expect, expect, sizeof run->op.expect);
 	run->op.state = calloc(1, size > 0 ? size : 1);
 	return run->op.state ? MK_OK : MK_NO_MEMORY;
 }
@@ -97,7 +101,7 @@ static void login_again(struct mk_run *run)
 {
 	struct mk_instance *at = run->at;
 	if (!at->session || run->logged_in_again || !mk_session_refused(at->session, run->number)) {
-		run_end(run, MK_BACKEND, "the store refuses the credential of a fresh login: give its role a policy that reads this path");
+		run_end(run, MK_BACKEND, "the store refuses the credential of a fresh login: give its role a policy that allows this on its path");
 		return;
 	}
 	run->logged_in_again = true;
@@ -197,7 +201,7 @@ void mk_run_begin(struct mk_run *run)
 	if (op_new(run) != MK_OK) {
 		run_end(run, MK_NO_MEMORY, no_memory);
 	} else if (!(at->backend->verbs & run->op.verb)) {
-		run_end(run, MK_BUG, "the backend does not know this verb");
+		run_end(run, MK_METHOD, "a backend of this type cannot do that");
 	} else if (at->n_going < MK_RUNS_AT_ONCE) {
 		at->n_going++;
 		move(run, &at->going);

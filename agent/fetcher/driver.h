@@ -33,7 +33,8 @@ struct mk_run {
 	TAILQ_ENTRY(mk_run) entry;
 };
 
-/* op's verb, name, previous and, for a list, `listed` are set; the rest is the driver's. */
+/* op's verb, name, previous, pending, expect, value and, for a list, `listed` are set; the rest is the driver's.
+ * A write that got no answer ends with TIMEOUT or BACKEND, and may have had its effect: GET tells. */
 void mk_run_begin(struct mk_run *run);
 void mk_run_done(struct mk_run *run); /* frees what the operation owns */
 

@@ -65,6 +65,7 @@ static mk_must attach_broker(struct mk_fetcher *f)
 	f->peer = -1;
 	f->broker_number++;
 	mk_link_on_room(f->broker, on_room);
+	mk_fetcher_tell_again(f);
 	return MK_OK;
 }
 
@@ -191,6 +192,7 @@ static mk_must start(struct mk_fetcher *f)
 	MK_TRY(mk_loop_new(&f->loop));
 	f->driver = (struct mk_driver){ .loop = f->loop, .random = randombytes_random };
 	MK_TRY(mk_loop_signals(f->loop, not_ours, on_signal, f));
+	MK_TRY(mk_fetcher_tell_start(f));
 	return mk_link_new(f->loop, MK_LINK_FD, MK_ROLE_FETCHER, MK_ROLE_SUPERVISOR, on_supervisor, on_supervisor_gone, f,
 			   &f->supervisor);
 }
@@ -212,12 +214,13 @@ int mk_fetcher_run(const struct mk_lockdown_report *report)
 	if (e != MK_OK)
 		mk_log(MK_ERROR, "start_failed", MK_KV_S("err", mk_err_word(e)),
 		       MK_KV_S("remedy", "makini-fetcher is started by makini-agent, with a link on descriptor 3"));
-	mk_link_free(f.broker);
+	f.broker = mk_link_free(f.broker); /* runs that end below have nobody to tell */
 	mk_link_free(f.supervisor);
 	mk_close(f.peer);
 	mk_fetcher_conf_free(f.next);
 	mk_fetcher_conf_free(f.now);
 	mk_curl_free(f.curl);
+	mk_timer_free(f.told.timer);
 	mk_loop_free(f.loop);
 	return e == MK_OK ? f.code : 1;
 }

@@ -19,6 +19,16 @@ struct mk_fetcher_conf {
 	size_t n;
 };
 
+/* What the broker was told of each backend (tell.c). */
+struct mk_told {
+	struct mk_timer *timer;
+	struct {
+		bool told;
+		int64_t at_ms; /* boot clock */
+		struct mk_msg_endpoint m;
+	} backends[MK_BACKENDS_MAX];
+};
+
 struct mk_fetcher {
 	struct mk_loop *loop;
 	struct mk_curl *curl;                /* NULL: no store is on the network */
@@ -31,6 +41,7 @@ struct mk_fetcher {
 	bool draining, ending;
 	uint32_t broker_number;              /* of its link: questions of an earlier broker have no answer */
 	unsigned questions;                  /* not answered yet */
+	struct mk_told told;
 	int code;                            /* exit code */
 };
 
@@ -50,6 +61,12 @@ struct mk_fetcher_conf *mk_fetcher_conf_free(struct mk_fetcher_conf *c);
 mk_must mk_fetcher_lock(const struct mk_fetcher_conf *c, struct mk_lockdown_report *report, struct mk_why *why);
 /* Is all that `next` needs among what `now` was locked to? */
 bool mk_fetcher_reaches(const struct mk_fetcher_conf *now, const struct mk_fetcher_conf *next);
+
+/* tell.c: how the endpoints fare, for status. What is new in kind goes at once, but once a second at most; counters every
+ * ten seconds. */
+mk_must mk_fetcher_tell_start(struct mk_fetcher *f);
+void mk_fetcher_tell(struct mk_fetcher *f);       /* what is due */
+void mk_fetcher_tell_again(struct mk_fetcher *f); /* all of it: another broker, another configuration */
 
 /* serve.c */
 mk_must mk_fetcher_on_broker(struct mk_fetcher *f, const struct mk_frame *frame);

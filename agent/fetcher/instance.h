@@ -9,6 +9,7 @@
 #include "agent/base/loop.h"
 #include "agent/fetcher/breaker.h"
 #include "agent/fetcher/bucket.h"
+#include "agent/fetcher/endpoint.h"
 #include "agent/fetcher/transport.h"
 
 #include <sys/queue.h>
@@ -30,10 +31,12 @@ struct mk_instance {
 	const struct mk_login *login;  /* NULL: none */
 	void *keep;
 	bool in_pod;
+	bool may_write;                /* its files, where a store is one */
 	/* the driver's; mk_instance_init */
 	struct mk_driver *driver;      /* NULL: only files are read */
 	struct mk_breaker breaker;
 	struct mk_bucket bucket;
+	struct mk_endpoint endpoint;   /* what is remembered for status */
 	struct mk_session *session;    /* NULL without a login */
 	struct mk_runs waiting, parked, going; /* for their turn; for a login; at work */
 	unsigned n_going;

@@ -30,7 +30,7 @@ struct mk_session {
 	struct mk_secret *credential;
 	void *keep; /* the login method's */
 	uint32_t number;
-	int64_t until_ms, first_ttl_ms;
+	int64_t until_ms, first_ttl_ms, ttl_ms;
 	bool usable, renewable;
 	/* the login under way */
 	bool flying;
@@ -40,6 +40,7 @@ struct mk_session {
 	unsigned failures;
 	int64_t hold_until_ms, forced_ms, told_ms;
 	enum mk_err err;
+	bool alarm;
 	const char *fault, *told;
 };
 
@@ -58,19 +59,15 @@ static void op_done(struct mk_session *s)
 	s->flying = false;
 }
 
-static void tell(struct mk_session *s, enum mk_err e, const char *fault, bool alarm)
+static void tell(struct mk_session *s, enum mk_err e, const char *fault)
 {
 	const int64_t now = mk_boot_ms();
 	if (s->told == fault && now - s->told_ms < TELL_AGAIN_MS)
 		return;
 	s->told = fault;
 	s->told_ms = now;
-	if (alarm)
-		mk_log(MK_ALARM, "alarm", MK_KV_S("code", "unwrap_failed"), MK_KV_S("backend", s->at->conf.name.s),
-		       MK_KV_S("fault", fault));
-	else
-		mk_log(MK_WARN, "login_failed", MK_KV_S("backend", s->at->conf.name.s), MK_KV_S("method", s->at->login->name),
-		       MK_KV_S("err", mk_err_word(e)), MK_KV_S("fault", fault));
+	mk_log(MK_WARN, "login_failed", MK_KV_S("backend", s->at->conf.name.s), MK_KV_S("method", s->at->login->name),
+	       MK_KV_S("err", mk_err_word(e)), MK_KV_S("fault", fault));
 }
 
 /* What a login's error is to an operation: never the caller's own "denied" or "not found". */
@@ -90,6 +87,7 @@ static void schedule(struct mk_session *s, int64_t ttl_ms)
 	if (ttl_ms <= 0 || __builtin_add_overflow(mk_boot_ms(), ttl_ms, &until))
 		until = NEVER;
 	s->until_ms = until;
+	s->ttl_ms = until == NEVER ? 0 : ttl_ms;
 	mk_timer_set(s->timer, until == NEVER ? -1 : mk_renew_ms(ttl_ms, s->at->driver->random()));
 }
 
@@ -111,6 +109,7 @@ static void landed_well(struct mk_session *s)
 	s->failures = 0;
 	s->hold_until_ms = 0;
 	s->told = NULL;
+	s->alarm = false;
 	schedule(s, op->ttl_ms);
 }
 
@@ -120,7 +119,9 @@ static void landed_badly(struct mk_session *s)
 	const uint32_t random = s->at->driver->random();
 	s->err = to_caller(s->op.err);
 	s->fault = s->op.fault ? s->op.fault : "the login failed";
-	tell(s, s->op.err, s->fault, s->op.alarm);
+	s->alarm |= s->op.alarm; /* until a login succeeds */
+	tell(s, s->op.err, s->fault);
+	mk_endpoint_ended(s->at, s->err, s->fault);
 	if (s->walk.told) {
 		const unsigned shift = s->failures < 8 ? s->failures : 8;
 		const int64_t hold = (int64_t)HOLD_LEAST_MS << shift;
@@ -237,6 +238,17 @@ void mk_session_login(struct mk_session *s)
 		s->landed(s->at, s->err, s->fault);
 	else
 		fly(s, false);
+}
+
+void mk_session_state(const struct mk_session *s, struct mk_session_state *ret)
+{
+	const bool good = holds(s);
+	*ret = (struct mk_session_state){ .now = s->failures > 0 ? MK_LOGIN_FAILING : good ? MK_LOGIN_OK : MK_LOGIN_PENDING,
+					  .left_ms = -1, .alarm = s->alarm };
+	if (good && s->until_ms != NEVER)
+		ret->left_ms = s->until_ms - mk_boot_ms();
+	if (s->ttl_ms > 0)
+		ret->every_ms = mk_renew_ms(s->ttl_ms, UINT32_MAX / 2);
 }
 
 bool mk_session_refused(struct mk_session *s, uint32_t number)

@@ -18,6 +18,15 @@ struct mk_session *mk_session_free(struct mk_session *s); /* wipes; NULL is fine
 /* A copy of the credential and its number. NOT_READY: there is none, log in. */
 mk_must mk_session_copy(const struct mk_session *s, struct mk_secret **ret, uint32_t *ret_number);
 
+/* For status. */
+struct mk_session_state {
+	enum mk_login_now now;
+	int64_t left_ms;  /* of the credential at hand; -1: it does not end, or there is none */
+	int64_t every_ms; /* how far apart logins and renewals are about; 0: none is due */
+	bool alarm;       /* the last login failed so that somebody must look at it */
+};
+void mk_session_state(const struct mk_session *s, struct mk_session_state *ret);
+
 /* `landed` is called once for this, when the login that is begun or under way has ended. */
 void mk_session_login(struct mk_session *s);
 

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <signal.h>
 #include <sys/syscall.h>
 
 #define FILES_PER_BACKEND 10
@@ -63,6 +64,7 @@ static const struct mk_call_rule allowed_http[] = {
 	/* the resolver's thread */
 	ARG(SYS_clone, 0, A_THREAD), ANY(SYS_set_robust_list), ANY(SYS_rseq),
 	ARG(SYS_rt_sigaction, 0, 32), ARG(SYS_rt_sigaction, 0, 33), /* glibc's own signals */
+	ARG(SYS_rt_sigaction, 0, SIGPIPE),                          /* libcurl, while it closes connections that rest */
 	/* files of libraries: name services and certificates, where Landlock lets them */
 	ANY(SYS_openat), ANY(SYS_lseek), ANY(SYS_pread64), ANY(SYS_uname), ANY(SYS_getuid),
 };
@@ -200,6 +202,8 @@ enum mk_err mk_fetcher_lock(const struct mk_fetcher_conf *c, struct mk_lockdown_
 	struct mk_path_rule rules[MK_COUNT(d.path)];
 	if (dirs_of(c, &d) != MK_OK)
 		return mk_why_set(why, MK_TOO_LARGE, "the path of a backend's file is too long");
+	/* Reading only, and no flock, rename or fsync among the calls: no instance of this fetcher has may_write. One that
+	 * writes to a store that is a file must have both, for that file's directory only. */
 	for (size_t i = 0; i < d.n; i++)
 		rules[i] = (struct mk_path_rule){ d.path[i], MK_PATH_READ, d.optional[i] };
 	report->state[MK_GUARD_SECRETMEM] = MK_GUARD_UNUSED; /* a fetcher keeps its credential in the locked arena */

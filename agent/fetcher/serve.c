@@ -37,7 +37,10 @@ static void question_done(struct question *q)
 static void tell(struct mk_instance *at, const struct mk_op *op)
 {
 	const int64_t now = mk_boot_ms();
-	if (op->err == MK_OK || op->err == MK_NOT_FOUND) {
+	mk_endpoint_ended(at, op->err, op->fault);
+	if (!at->conf.address[0]) /* a file: no request of HTTP stands for it */
+		mk_endpoint_called(&at->endpoint, now);
+	if (op->err == MK_OK || op->err == MK_NOT_FOUND || op->err == MK_DISABLED) {
 		if (at->last_fault)
 			mk_log(MK_INFO, "backend_recovered", MK_KV_S("backend", at->conf.name.s));
 		at->last_fault = NULL;
@@ -88,6 +91,7 @@ static void fetch_ended(struct mk_run *run)
 {
 	struct question *q = (struct question *)(void *)run;
 	tell(run->at, &run->op);
+	mk_fetcher_tell(q->fetcher);
 	if (q->broker == q->fetcher->broker_number)
 		answer_fetch(q->fetcher, q->ref, &run->op);
 	question_done(q);
@@ -114,6 +118,7 @@ static void list_ended(struct mk_run *run)
 	const struct mk_op *op = &run->op;
 	const struct mk_msg_listed m = { q->ref, op->err, op->more, q->listed, op->n_listed };
 	tell(run->at, op);
+	mk_fetcher_tell(q->fetcher);
 	if (q->broker == q->fetcher->broker_number)
 		sent(send_listed(q->fetcher, &m));
 	question_done(q);

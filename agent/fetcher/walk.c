@@ -27,14 +27,24 @@ static enum mk_step fail(struct mk_walk *w, enum mk_err e, const char *fault)
 	return MK_STEP_FAIL;
 }
 
+static void replace(struct mk_walk *w, struct mk_answer *file)
+{
+	if (!w->at->may_write)
+		w->fault = "this fetcher may not write: its lock-down lets it read the store only";
+	file->res.err = w->at->may_write ? mk_answer_replace(&w->req, w->at->in_pod, &w->mark) : MK_DENIED;
+}
+
 /* SEND: what the step asked for will be answered, or is: then res is set. */
 static enum mk_step ask(struct mk_walk *w, struct mk_answer *file, const struct mk_res **ret_res)
 {
 	if (w->steps++ == MK_WALK_STEPS_MAX)
 		return fail(w, MK_BUG, "the backend asks in circles");
-	if (w->req.kind == MK_REQ_FILE) {
-		mk_answer_file(&w->req, w->at->in_pod, file);
+	if (w->req.kind == MK_REQ_FILE || w->req.kind == MK_REQ_REPLACE) {
 		w->fault = NULL;
+		if (w->req.kind == MK_REQ_FILE)
+			mk_answer_file(&w->req, w->at->in_pod, file, &w->mark);
+		else
+			replace(w, file);
 		*ret_res = &file->res;
 		return MK_STEP_SEND;
 	}
@@ -74,6 +84,7 @@ void mk_walk_begin(struct mk_walk *w)
 	w->err = MK_OK;
 	w->fault = NULL;
 	w->told = false;
+	w->mark.set = false;
 	w->ask = (struct mk_ask){ 0 };
 	walk_on(w, NULL);
 }

@@ -9,7 +9,17 @@
 
 #include "agent/fetcher/ask.h"
 
+#include <sys/types.h>
+
 #define MK_WALK_STEPS_MAX 8u /* nothing needs more requests; what asks for more goes in circles */
+
+/* Which file was read: what a REPLACE must find in its place. */
+struct mk_file_mark {
+	bool set;
+	dev_t dev;
+	ino_t ino;
+	uint8_t hash[32];
+};
 
 struct mk_walk {
 	struct mk_ask ask;
@@ -24,6 +34,7 @@ struct mk_walk {
 	enum mk_err err;      /* not OK: it was the driver that failed it, with `fault` */
 	const char *fault;    /* of the answer that the last step saw, where that was an error */
 	bool told;            /* the store answered a request */
+	struct mk_file_mark mark; /* of the last file that was read to_replace */
 };
 
 /* at, owner, step, ended, deadline_ms and single are set. */
@@ -39,7 +50,9 @@ struct mk_answer { /* of a file */
 };
 void mk_answer_done(struct mk_answer *a); /* wipes */
 
-/* Opens and reads a file of the configuration (file.c). */
-void mk_answer_file(const struct mk_req *req, bool in_pod, struct mk_answer *ret);
+/* Opens and reads a file of the configuration (file.c). mark: of one that is read to_replace. */
+void mk_answer_file(const struct mk_req *req, bool in_pod, struct mk_answer *ret, struct mk_file_mark *mark);
+/* Replaces the file of the mark, where it still is that one. */
+mk_must mk_answer_replace(const struct mk_req *req, bool in_pod, const struct mk_file_mark *mark);
 
 #endif

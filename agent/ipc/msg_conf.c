@@ -110,6 +110,7 @@ void mk_msg_store_write(struct mk_wr *w, const struct mk_msg_store *m)
 	mk_wr_word(w, &m->name);
 	mk_wr_str(w, m->type);
 	mk_wr_bool(w, m->trust_tags);
+	mk_wr_u32(w, m->calls_per_hour);
 }
 
 enum mk_err mk_msg_store_read(struct mk_span body, struct mk_msg_store *ret)
@@ -119,6 +120,7 @@ enum mk_err mk_msg_store_read(struct mk_span body, struct mk_msg_store *ret)
 	m.name = mk_rd_some_word(&r);
 	mk_rd_str(&r, m.type, sizeof m.type);
 	m.trust_tags = mk_rd_bool(&r);
+	m.calls_per_hour = mk_rd_u32(&r);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;
 	return MK_OK;

@@ -37,6 +37,7 @@ struct mk_msg_store { /* CONF_STORE */
 	struct mk_word name;
 	char type[16];
 	bool trust_tags;
+	uint32_t calls_per_hour; /* the most; 0: no limit (a file) */
 };
 struct mk_msg_backend { /* CONF_BACKEND */
 	uint8_t index;

@@ -92,7 +92,8 @@ static mk_must send_rule(struct mk_kid *k, size_t i)
 static mk_must send_store(struct mk_kid *k, size_t i)
 {
 	const struct mk_conf_backend *b = &k->feed.plan.conf->backends[i];
-	struct mk_msg_store m = { .index = (uint8_t)i, .name = b->name, .trust_tags = b->trust_tags };
+	struct mk_msg_store m = { .index = (uint8_t)i, .name = b->name, .trust_tags = b->trust_tags,
+				  .calls_per_hour = b->address[0] ? b->calls_per_hour : 0 };
 	_Static_assert(sizeof m.type == sizeof b->type, "copied whole");
 	memcpy(m.type, b->type, sizeof m.type);
 	struct mk_wr w = mk_say_room();

@@ -94,8 +94,8 @@ static enum mk_err on_peer_broke(struct mk_kid *k, const struct mk_frame *f)
 {
 	struct mk_msg_number m;
 	MK_TRY(mk_msg_number_read(f->body, &m));
-	if (k->sup->linked)
-		mk_kid_kill(k->sup->linked, "it broke the rules on its link to the broker");
+	if (k->sup->linked && m.n == k->sup->peers) /* else another one was linked meanwhile */
+		mk_kid_kill(k->sup->linked, "it broke the rules on its link to the broker, or left it");
 	return MK_OK;
 }
 
@@ -211,8 +211,10 @@ static mk_must start(struct mk_kid *k, const struct mk_plan *plan, struct mk_why
 	k->ping = 0;
 	k->unanswered = 0;
 	k->report = (struct mk_msg_ready){ 0 };
-	if (k->role == MK_ROLE_BROKER)
+	if (k->role == MK_ROLE_BROKER) {
 		k->sup->reasons = 1u << MK_REASON_BROKER; /* until it says otherwise */
+		k->sup->peers = 0;
+	}
 	mk_log(MK_INFO, "child_started", MK_KV_S("child", mk_role_word(k->role)), MK_KV_N("pid", k->pid));
 	const enum mk_err e = mk_link_new(k->sup->loop, ours, MK_ROLE_SUPERVISOR, k->role, on_frame, on_gone, k, &k->link);
 	if (e != MK_OK)

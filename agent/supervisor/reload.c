@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define FETCHER_LEAVES_MS 5000
+#define BACKEND_MAX       16384 /* as a message */
 
 /* ---- what cannot change without a restart ---- */
 
@@ -65,11 +66,21 @@ static mk_must check_fixed(const struct mk_sup *s, const struct mk_conf *next, s
 	return MK_OK;
 }
 
+/* All that a fetcher is told of it, so that no key can be forgotten here. */
+static size_t as_told(const struct mk_conf_backend *b, uint8_t *to, size_t cap)
+{
+	const struct mk_msg_backend m = { .backend = *b };
+	struct mk_wr w = mk_wr_of(to, cap);
+	size_t n = 0;
+	mk_msg_backend_write(&w, &m);
+	return mk_wr_end(&w, &n) == MK_OK ? n : 0;
+}
+
 static bool same_backend(const struct mk_conf_backend *a, const struct mk_conf_backend *b)
 {
-	return mk_word_eq(&a->name, &b->name) && strcmp(a->type, b->type) == 0 && strcmp(a->file, b->file) == 0 &&
-	       strcmp(a->key_file, b->key_file) == 0 && strcmp(a->passphrase_file, b->passphrase_file) == 0 &&
-	       a->timeout_ms == b->timeout_ms && a->trust_tags == b->trust_tags;
+	static uint8_t told[2][BACKEND_MAX];
+	const size_t n = as_told(a, told[0], sizeof told[0]);
+	return n > 0 && n == as_told(b, told[1], sizeof told[1]) && memcmp(told[0], told[1], n) == 0;
 }
 
 static bool same_backends(const struct mk_conf *a, const struct mk_conf *b)

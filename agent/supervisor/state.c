@@ -40,6 +40,7 @@ void mk_sup_peer(struct mk_sup *s, struct mk_kid *fetcher)
 	if (!mk_kid_serves(s->broker) || !mk_kid_serves(fetcher))
 		return; /* whoever comes last brings it about */
 	s->linked = fetcher;
+	s->peers++;
 	if (mk_link_pair(&a, &b) != MK_OK || hand_over(s->broker, MK_ROLE_FETCHER, a) != MK_OK)
 		mk_kid_kill(s->broker, "it could not be linked to the fetcher");
 	else if (hand_over(fetcher, MK_ROLE_BROKER, b) != MK_OK)

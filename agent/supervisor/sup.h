@@ -83,6 +83,7 @@ struct mk_sup {
 	struct mk_kid kids[MK_KIDS_MAX];
 	struct mk_kid *broker, *fetcher, *reporter, *spare; /* spare: the next fetcher, or the last one leaving */
 	struct mk_kid *linked;        /* the fetcher that the broker was last given a link to; NULL: none yet */
+	uint32_t peers;               /* links to fetchers that this broker was given */
 	struct mk_reloading reload;
 	uint32_t reasons;             /* what the broker last said */
 	struct mk_timer *tick, *watchdog;

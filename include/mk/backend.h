@@ -17,12 +17,27 @@
 
 struct mk_secret;
 
-enum mk_verb { MK_VERB_GET = 1, MK_VERB_LIST = 2, MK_VERB_HEALTH = 4 };
+/*
+ * GET      one version: the current one, the one before it (`previous`) or the pending one (`pending`)
+ * LIST     a page of names; pending values are no names
+ * PUT      `value` beside the current one, as the pending version; with `expect`, only where that version is the current one now; one that is
+ *          pending already is CONFLICT. meta.version: the pending one's id. An end in `value` is a moment: a promotion may date it anew
+ * PROMOTE  the pending version becomes the current one, where `expect` still is the current one (CONFLICT), and is gone. Again after a lost
+ *          answer: the rest is done, or NOT_FOUND (nothing pending), and GET tells. meta.version: the new one's id
+ * DISCARD  the pending version is gone; NOT_FOUND where there is none
+ * DISABLE  the version `expect` ("" : the current one) is not handed out by the store any more; GET of it as the current one says DISABLED
+ * ENABLE   the same undone
+ * HEALTH   does the store serve at all?
+ */
+enum mk_verb {
+	MK_VERB_GET = 1, MK_VERB_LIST = 2, MK_VERB_HEALTH = 4, MK_VERB_PUT = 8, MK_VERB_PROMOTE = 16, MK_VERB_DISCARD = 32,
+	MK_VERB_DISABLE = 64, MK_VERB_ENABLE = 128
+};
 
 /* LOGIN: the credential was refused (403): the driver logs in afresh, once, and begins the operation again. */
 enum mk_step { MK_STEP_FAIL = 0, MK_STEP_SEND = 1, MK_STEP_DONE = 2, MK_STEP_LOGIN = 3 }; /* zeroed memory fails */
 
-enum mk_req_kind { MK_REQ_FILE = 1, MK_REQ_HTTP = 2 };
+enum mk_req_kind { MK_REQ_FILE = 1, MK_REQ_HTTP = 2, MK_REQ_REPLACE = 3 };
 enum mk_method { MK_HTTP_GET = 1, MK_HTTP_LIST, MK_HTTP_POST, MK_HTTP_PUT, MK_HTTP_PATCH, MK_HTTP_DELETE };
 
 /* A header of a request. `secret` (borrowed until the answer) goes behind `value`: "Bearer " and the token. */
@@ -39,6 +54,10 @@ struct mk_req {
 	/* FILE */
 	const char *path;  /* from the configuration, read whole */
 	bool private_file; /* must not be readable by others (keys) */
+	bool to_replace;   /* a REPLACE of it may follow */
+	/* REPLACE: the file (path) that this operation read last to_replace, whole, by `file_body`. res.err: CONFLICT where it is another one
+	 * by now: read it again; NOT_READY: somebody else changes it just now; DENIED: this process may not write */
+	struct mk_span file_body; /* sealed bytes, never a plain secret */
 	/* HTTP */
 	enum mk_method method;
 	const char *url;   /* absolute; made by mk_url_* (backends/url.h), which escapes */
@@ -50,7 +69,7 @@ struct mk_req {
 
 struct mk_res {
 	enum mk_err err;     /* of the transport: OK, NOT_FOUND (no such file), TIMEOUT, TOO_LARGE, SYSTEM, DENIED (mode or owner),
-				BACKEND (no connection, TLS, a redirect), NOT_READY (the circuit is open, or no token in the bucket) */
+				BACKEND (no connection, TLS, a redirect), NOT_READY (the circuit is open, or no token in the bucket); see also REPLACE */
 	long status;         /* HTTP; 0 for a file */
 	struct mk_span body; /* gone after step returns; of a private file or HTTP in locked memory, else in the heap */
 };
@@ -81,10 +100,14 @@ struct mk_op {
 	const struct mk_secret *credential; /* of the login, where the backend's auth has a method; borrowed */
 	struct mk_name name;       /* GET: whose; LIST: names after this one, "" from the start */
 	bool previous;             /* GET: the version before the current one */
+	bool pending;              /* GET: the one that waits beside it */
+	char expect[MK_VERSION_MAX + 1]; /* PUT, PROMOTE, DISABLE, ENABLE: see the verbs; "" : not checked */
+	const struct mk_secret *value;   /* PUT: a leaf list, borrowed */
+	int64_t wall_ms;           /* when the operation began, by the driver's clock */
 	/* results */
 	enum mk_err err;           /* FAIL: why */
 	const char *fault;         /* FAIL: a fixed text for the log: what and the remedy, no secret, none of the store's words */
-	struct mk_meta meta;       /* GET */
+	struct mk_meta meta;       /* GET; of PUT and PROMOTE the version */
 	struct mk_secret *leaves;  /* GET: a leaf list, owned by the op */
 	struct mk_listed *listed;  /* LIST: room for MK_LIST_PAGE_MAX, given by the driver; names ascending */
 	size_t n_listed;
@@ -95,7 +118,7 @@ struct mk_op {
 struct mk_backend {
 	const char *name;
 	size_t state_size, keep_size;
-	unsigned verbs; /* enum mk_verb bits */
+	unsigned verbs; /* enum mk_verb bits that it can do in some configuration; where this one cannot: METHOD */
 	enum mk_step (*step)(struct mk_op *op, const struct mk_res *res, struct mk_req *out);
 	void (*done)(struct mk_op *op);        /* frees what state owns; NULL where nothing */
 	void (*forget)(void *keep);            /* frees what keep owns; NULL where nothing */

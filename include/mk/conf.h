@@ -19,27 +19,24 @@ struct mk_conf_listener {
 	gid_t gid;                              /* (gid_t)-1: the process's own */
 };
 
-enum mk_backend_type { MK_BACKEND_LOCAL, MK_BACKEND_VAULT, MK_BACKEND_TYPE_COUNT };
-
 #define MK_URL_MAX 512
 
 struct mk_conf_backend {
 	struct mk_word name;
-	char type[16];              /* the backend table's word */
-	char file[MK_PATH_MAX];     /* local: absolute */
-	char key_file[MK_PATH_MAX]; /* local: absolute, or "" */
+	char type[16];              /* a word of mk/backends.def, which says what of the following its type has; else "" or 0 */
+	char file[MK_PATH_MAX];     /* the store, where it is a file: absolute */
+	char key_file[MK_PATH_MAX]; /* absolute, or "" */
 	char passphrase_file[MK_PATH_MAX];
 	int64_t timeout_ms;         /* of one operation, retries and login included */
 	bool trust_tags;
 	char ca_file[MK_PATH_MAX];  /* "" : the system's */
 	char proxy[MK_URL_MAX];     /* "" : none; from the section `proxy`, the environment's is never used */
 	uint32_t calls_per_hour;    /* the token bucket's rate, from `rate`; its burst is one minute's worth, at least 20 */
-	/* vault */
 	char address[MK_URL_MAX];   /* https, or http to loopback; no path */
 	char ns[128];               /* X-Vault-Namespace; "" : none */
-	char mount[128];            /* of the KV engine */
+	char mount[128];            /* of the engine there */
 	char path[256];             /* with {connection} in it */
-	uint8_t kv;                 /* 1 or 2 */
+	uint8_t kv;                 /* 1 or 2: of Vault's KV engine */
 	struct mk_conf_auth {
 		char method[16];    /* "" : none */
 		char mount[128];    /* of the auth method */

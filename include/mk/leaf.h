@@ -7,7 +7,9 @@
  *     u16 pointer length | pointer | u8 type | u32 value length | value      (little endian)
  *
  * Values are UTF-8 text: a string's bytes, a number as it was written, "true",
- * "false", "" for null and for the empty object or array. At most MK_LEAVES_MAX
+ * "false", "" for null, for the empty object and for an array. An array is a leaf of its
+ * own, and its items follow it as leaves: so [] and {}, and [x] and {"0":x}, differ, and
+ * the JSON can be made again (backends/unflatten.h). At most MK_LEAVES_MAX
  * leaves and MK_SECRET_MAX bytes, no pointer twice. Leaves borrow the buffer, which
  * is secret: it lies in locked memory (secret.h).
  */
@@ -17,7 +19,7 @@
 #include "mk/err.h"
 #include "mk/span.h"
 
-enum mk_leaf_type { MK_LEAF_STRING = 1, MK_LEAF_NUMBER, MK_LEAF_BOOL, MK_LEAF_NULL, MK_LEAF_EMPTY };
+enum mk_leaf_type { MK_LEAF_STRING = 1, MK_LEAF_NUMBER, MK_LEAF_BOOL, MK_LEAF_NULL, MK_LEAF_EMPTY, MK_LEAF_ARRAY };
 
 struct mk_leaf {
 	struct mk_span pointer;

@@ -30,9 +30,12 @@ static void check_backend(const struct mk_conf_backend *b)
 		must(b->file[0] == '/' && (!b->key_file[0]) != (!b->passphrase_file[0]) && !b->address[0] && !b->proxy[0]);
 		return;
 	}
-	must(strcmp(b->type, "vault") == 0 && !b->file[0] && (b->kv == 1 || b->kv == 2) && b->calls_per_hour > 0);
+	must(!b->file[0] && (b->kv == 1 || b->kv == 2) && b->calls_per_hour > 0);
 	must(strncmp(b->address, "https://", 8) == 0 || (strncmp(b->address, "http://", 7) == 0 && !b->proxy[0]));
-	must(!strpbrk(b->address + 8, "/?#@ ") && b->mount[0] && !strstr(b->path, "//") && !strstr(b->path, "/../"));
+	must(!strpbrk(b->address + 8, "/?#@ "));
+	if (strcmp(b->type, "vault") != 0)
+		return;
+	must(b->mount[0] && !strstr(b->path, "//") && !strstr(b->path, "/../"));
 	must(n >= sizeof hole - 1 && strcmp(b->path + n - (sizeof hole - 1), hole) == 0);
 	must(b->auth.method[0] && (b->auth.cert_file[0] == '/') == (b->auth.cert_key_file[0] == '/'));
 }

@@ -29,16 +29,16 @@ static void use(const struct mk_local *s, const struct mk_secret *key)
 		mk_auto(mk_secret_freep) struct mk_secret *leaves = NULL;
 		mk_local_tags(&e, tags);
 		mk_assert(mk_local_find(s, &e.name, &again) == MK_OK);
-		mk_ignore(mk_local_record(s, key, &e, 0, &leaves), "it does not open: only its bounds count");
+		mk_ignore(mk_local_record(s, key, &e, MK_LOCAL_CURRENT, &leaves), "it does not open: only its bounds count");
 		n++;
 	}
 	mk_assert(n == mk_local_count(s));
 }
 
-static void change(const struct mk_local *s, const struct mk_secret *key, bool remove)
+static void change(const struct mk_local *s, const struct mk_secret *key, enum mk_local_act act)
 {
 	static const struct mk_tag tag = { "k", "v" };
-	struct mk_local_change c = { .remove = remove, .leaves = mk_span(leaf, sizeof leaf - 1), .tags = &tag, .n_tags = 1, .now_ms = 1 };
+	struct mk_local_change c = { .act = act, .leaves = mk_span(leaf, sizeof leaf - 1), .tags = &tag, .n_tags = 1, .now_ms = 1 };
 	struct mk_local_bytes next = { 0 };
 	struct mk_local *f = NULL;
 	char id[2 * MK_LOCAL_ID_BYTES + 1];
@@ -47,7 +47,8 @@ static void change(const struct mk_local *s, const struct mk_secret *key, bool r
 	if (e == MK_OK)
 		mk_assert(mk_local_open(mk_span(next.p, next.n), key, &f) == MK_OK);
 	else
-		mk_assert(e == MK_TOO_LARGE || (remove && e == MK_NOT_FOUND));
+		mk_assert(e == MK_TOO_LARGE || (act == MK_LOCAL_OFFER && e == MK_CONFLICT) ||
+			  (act != MK_LOCAL_PUT && act != MK_LOCAL_OFFER && e == MK_NOT_FOUND));
 	mk_local_free(f);
 	free(next.p);
 }
@@ -58,8 +59,8 @@ static void try_file(struct mk_span file, const struct mk_secret *key)
 	if (mk_local_open(file, key, &s) != MK_OK)
 		return;
 	use(s, key);
-	change(s, key, false);
-	change(s, key, true);
+	for (unsigned act = 0; act < MK_LOCAL_ACTS; act++)
+		change(s, key, (enum mk_local_act)act);
 	mk_local_free(s);
 }
 

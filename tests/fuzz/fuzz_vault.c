@@ -49,8 +49,9 @@ static struct mk_res answer(struct input *in, const struct mk_req *req)
 	return res;
 }
 
-static void check_request(const struct mk_req *req)
+static void check_request(const struct mk_req *req, bool writes_nothing)
 {
+	mk_assert(req->kind == MK_REQ_FILE || req->once || req->method == MK_HTTP_GET || req->method == MK_HTTP_LIST || writes_nothing);
 	mk_assert(req->kind == MK_REQ_FILE ? req->path[0] == '/' && req->private_file : req->url[0] == 'h' && req->n_headers > 0);
 	for (const char *c = req->kind == MK_REQ_HTTP ? req->url : ""; *c; c++)
 		mk_assert(*c > ' ' && *c <= '~');
@@ -80,15 +81,29 @@ static void check_op(const struct mk_op *op, enum mk_step s)
 
 static void run_op(uint8_t pick, struct input *in)
 {
-	static const enum mk_verb verbs[] = { MK_VERB_GET, MK_VERB_GET, MK_VERB_LIST, MK_VERB_HEALTH };
+	static const struct {
+		enum mk_verb verb;
+		bool previous, pending;
+		char expect[2];
+	} asks[16] = {
+		{ .verb = MK_VERB_GET }, { .verb = MK_VERB_GET, .previous = true }, { .verb = MK_VERB_LIST }, { .verb = MK_VERB_HEALTH },
+		{ .verb = MK_VERB_PUT }, { .verb = MK_VERB_PUT, .expect = "3" }, { .verb = MK_VERB_PROMOTE },
+		{ .verb = MK_VERB_PROMOTE, .expect = "3" }, { .verb = MK_VERB_DISCARD }, { .verb = MK_VERB_DISABLE },
+		{ .verb = MK_VERB_DISABLE, .expect = "3" }, { .verb = MK_VERB_ENABLE }, { .verb = MK_VERB_GET, .pending = true },
+		{ .verb = MK_VERB_ENABLE, .expect = "3" }, { .verb = MK_VERB_GET }, { .verb = MK_VERB_LIST },
+	};
+	static const uint8_t leaf[] = "\x02\x00/a\x01\x01\x00\x00\x00x";
+	const uint8_t ask = pick >> 2 & 15;
 	static struct mk_listed listed[MK_LIST_PAGE_MAX];
 	const struct mk_backend *b = mk_backend_of("vault");
 	const struct mk_conf_backend conf = conf_of(pick);
-	mk_auto(mk_secret_freep) struct mk_secret *credential = NULL;
+	mk_auto(mk_secret_freep) struct mk_secret *credential = NULL, *value = NULL;
 	mk_auto(mk_freep) void *keep = calloc(1, b->keep_size), *state = calloc(1, b->state_size);
 	mk_assert(keep && state && mk_secret_copy(mk_span_of("s.token"), &credential) == MK_OK);
-	struct mk_op op = { .verb = verbs[pick >> 2 & 3], .conf = &conf, .keep = keep, .credential = credential, .name = { "acme" },
-			    .previous = (pick >> 2 & 3) == 1, .listed = listed, .state = state };
+	mk_assert(mk_secret_copy(mk_span(leaf, sizeof leaf - 1), &value) == MK_OK);
+	struct mk_op op = { .verb = asks[ask].verb, .conf = &conf, .keep = keep, .credential = credential, .name = { "acme" },
+			    .previous = asks[ask].previous, .pending = asks[ask].pending, .value = value, .listed = listed, .state = state };
+	memcpy(op.expect, asks[ask].expect, sizeof asks[ask].expect);
 	struct mk_res res = { .err = MK_OK };
 	enum mk_step s = MK_STEP_SEND;
 	for (unsigned i = 0; s == MK_STEP_SEND; i++) {
@@ -97,11 +112,12 @@ static void run_op(uint8_t pick, struct input *in)
 		s = b->step(&op, i == 0 ? NULL : &res, &req);
 		if (s != MK_STEP_SEND)
 			break;
-		check_request(&req);
+		check_request(&req, false);
 		res = answer(in, &req);
 	}
 	check_op(&op, s);
 	mk_secret_free(op.leaves);
+	b->done(&op);
 	b->forget(keep);
 }
 
@@ -132,7 +148,7 @@ static void run_login(uint8_t pick, struct input *in)
 		s = m->step(&op, i == 0 ? NULL : &res, &req);
 		if (s != MK_STEP_SEND)
 			break;
-		check_request(&req);
+		check_request(&req, true);
 		res = answer(in, &req);
 	}
 	check_login(&op, s);

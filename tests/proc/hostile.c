@@ -10,6 +10,7 @@
  *     flood LINK SAMPLE NUMBER  that sample, NUMBER times
  *     again                     a second READY, as good as the first
  *     hold                      READY only when a file `go` lies beside the plan
+ *     leave broker              closes that link in good order, and goes on to answer its supervisor
  */
 #include "messages.h"
 
@@ -25,7 +26,7 @@
 struct plan {
 	char link[16], op[16];
 	unsigned sample, number;
-	bool flood, again, hold;
+	bool flood, again, hold, leave;
 };
 
 struct packet {
@@ -68,8 +69,11 @@ static bool read_plan(struct plan *p)
 	p->flood = strcmp(first, "flood") == 0;
 	p->again = strcmp(first, "again") == 0;
 	p->hold = strcmp(first, "hold") == 0;
+	p->leave = strcmp(first, "leave") == 0;
 	if (p->flood) {
 		ok = fscanf(f, "%15s %u %u", p->link, &p->sample, &p->number) == 3;
+	} else if (p->leave) {
+		ok = fscanf(f, "%15s", p->link) == 1;
 	} else if (!p->again && !p->hold) {
 		memcpy(p->link, first, sizeof p->link);
 		ok = ok && fscanf(f, "%u %15s %u", &p->sample, p->op, &p->number) == 3;
@@ -194,6 +198,10 @@ static bool listen_to_supervisor(const struct plan *p)
 		say_ready();
 		complete = true;
 	}
+	if (buf[0] == MK_MSG_PING && p->leave) {
+		buf[0] = MK_MSG_PONG; /* the same body */
+		(void)!send(MK_LINK_FD, buf, MK_FRAME_HEAD + 4, MSG_NOSIGNAL);
+	}
 	return complete && (broker >= 0 || strcmp(p->link, "broker") != 0);
 }
 
@@ -227,6 +235,10 @@ int main(void)
 	usleep(50000); /* READY has been heard */
 	if (p.again)
 		say_ready();
+	if (p.leave)
+		close(broker);
+	while (p.leave)
+		listen_to_supervisor(&p);
 	if (!p.again && !p.hold)
 		attack(&p);
 	for (;;)

@@ -47,12 +47,16 @@ class Link:
         socket.send_fds(self.sock, [head + body], list(fds))
 
     def recv(self):
-        packet = self.sock.recv(1 << 17)
-        if not packet:
-            return None, b""
-        kind, zero, _, length = struct.unpack_from("<HHII", packet)
-        assert zero == 0 and length == len(packet) - 12
-        return NAMES[kind], packet[12:]
+        """The next frame but those on how the backends fare, which come when they will."""
+        name, body = "ENDPOINT_STATE", b""
+        while name == "ENDPOINT_STATE":
+            packet = self.sock.recv(1 << 17)
+            if not packet:
+                return None, b""
+            kind, zero, _, length = struct.unpack_from("<HHII", packet)
+            assert zero == 0 and length == len(packet) - 12
+            name, body = NAMES[kind], packet[12:]
+        return name, body
 
 
 class Fetcher:

@@ -138,10 +138,10 @@ def test_a_message_against_the_table_costs_its_sender_its_life_and_nobody_else_a
 
 @pytest.mark.long
 def test_every_message_in_every_wrong_way(top):
-    for n in range(0, len(ALL), 6):  # a fresh instance now and then, or the back-off makes it long
+    for n in range(0, len(ALL), 2):  # a fresh instance now and then: the back-off doubles with each
         with Hostile(build=top) as i:
             i.ready()
-            for role, text, _ in ALL[n:n + 6]:
+            for role, text, _ in ALL[n:n + 2]:
                 i.attack(role, text)
             assert i.verify().returncode == 0
     print(f"figure: {len(ALL)} messages against the table")
@@ -151,6 +151,21 @@ def test_every_message_in_every_wrong_way(top):
 def test_a_second_answer_to_one_configuration_is_against_the_rules(instance, role):
     """Each READY has effects on others (a fetcher's brings the broker a new link), so one is all that a child has."""
     instance.attack(role, "again")
+
+
+def test_a_fetcher_that_leaves_the_broker_and_answers_its_supervisor_is_replaced(instance):
+    instance.attack("fetcher", "leave broker")
+    instance.put("acme-sap", b"tok-new")
+    wait_for("fetching again", lambda: instance.token("acme-sap").json().get("access_token") == "tok-new", 1.0)
+
+
+def test_a_fetcher_that_just_ends_is_not_said_to_have_broken_a_rule(instance):
+    for _ in range(3):
+        before = instance.pids()["fetcher"]
+        os.kill(before, signal.SIGKILL)
+        wait_for("the next one", lambda: instance.pids().get("fetcher", before) != before, 2.0)
+        time.sleep(1.5)  # the broker would have said so by now
+    assert instance.events("child_killed") == []
 
 
 @pytest.mark.parametrize("role", ["fetcher", "reporter"])

@@ -48,6 +48,34 @@ def test_a_wrong_configuration_is_refused_with_its_line_and_the_agent_goes_on(in
     assert instance.pids() == pids
 
 
+def test_each_key_of_a_store_takes_effect_by_a_fresh_fetcher_and_nothing_else_brings_one():
+    def store(i):
+        return (f'{{ name = "bao"; type = "vault"; address = "https://127.0.0.1:1"; namespace = "a"; mount = "secret"; path = "makini/{{connection}}"; '
+                f'kv = 2; rate = "50/s"; timeout = "5s"; ca_file = "{i.public("ca.pem", "none")}"; trust_tags = false; '
+                f'auth = {{ method = "token"; token_file = "{i.credential("token", "none")}"; }}; }}')
+
+    with Instance(backend=store) as i:
+        conf = store(i)
+        i.public("other.pem", "none"), i.credential("other", "none")
+        i.start()
+        changes = [("127.0.0.1:1", "127.0.0.1:2"), ('namespace = "a"', 'namespace = "b"'), ('mount = "secret"', 'mount = "other"'),
+                   ("makini/{", "agent/{"), ("kv = 2", "kv = 1"), ("50/s", "40/s"), ('"5s"', '"6s"'), ("ca.pem", "other.pem"),
+                   ("trust_tags = false", "trust_tags = true"), ("/token", "/other"), ('name = "bao"', 'name = "vault"'), ("127.0.0.1:2", "192.0.2.1:2")]
+        for old, new in changes:
+            before = i.pids()["fetcher"]
+            conf = conf.replace(old, new)
+            i.backend = conf
+            i.write_conf()
+            assert new in conf and i.reload()["event"] == "reloaded"
+            after = i.pids()["fetcher"]
+            assert after != before, new
+            i.write_policy(POLICY.format(env="production") + f"# {new}\n")
+            assert i.reload()["event"] == "reloaded"
+            assert i.pids()["fetcher"] == after
+        i.write_conf('proxy = { url = "http://127.0.0.1:9"; };')  # which a store on this host has no use for
+        assert i.reload()["event"] == "reloaded" and i.pids()["fetcher"] != after
+
+
 def test_a_new_right_holds_from_the_reload_on(instance):
     assert instance.token("globex-erp", uid=SYNC).status == 403
     instance.write_policy(POLICY.format(env="production").replace('[ "list" ]', '[ "get" ]'))

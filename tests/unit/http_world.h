@@ -38,6 +38,8 @@ struct mk_broker {
 	unsigned gets, refused, cancelled, woken;
 	enum mk_err last_refused;
 	struct mk_waiter *waiting;
+	void (*on_get)(void);       /* each time that a get is decided */
+	bool in_turn;
 	struct mk_waiter *crowd[64]; /* all that wait, while `waits` */
 	unsigned n_crowd;
 	struct mk_reload *reload;
@@ -56,10 +58,12 @@ const char *mk_state_word(enum mk_state s) { return s == MK_STATE_CURRENT ? "cur
 
 void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret)
 {
-	*ret = (struct mk_broker_status){ .generation = 7, .started_ms = mk_wall_ms() - 5000, .n_stores = 1, .n_alarms = 1 };
+	*ret = (struct mk_broker_status){ .generation = 7, .started_ms = mk_wall_ms() - 5000, .n_stores = 1 };
 	ret->roles[MK_ROLE_BROKER] = (struct mk_msg_role){ .role = MK_ROLE_BROKER, .pid = 42 };
-	ret->stores[0] = (struct mk_store_status){ .type = "local", .health = "ok", .last_error = "", .last_ok_ms = MK_TIME_NONE };
-	ret->alarms[0] = (struct mk_alarm){ .code = "audit_unavailable", .count = 1 };
+	ret->stores[0] = (struct mk_store_status){ .type = "local", .health = "failing", .last_ok_ms = MK_TIME_NONE, .told = true, .forecast = 12 };
+	ret->stores[0].endpoint = (struct mk_msg_endpoint){ .circuit = MK_CIRCUIT_OPEN, .pause_ms = 2001, .err = MK_TIMEOUT, .err_at_ms = 1,
+							    .fault = "a \"text\", {with} \\ all", .login = MK_LOGIN_FAILING };
+	ret->alarms = (struct mk_alarms){ .items = { { .code = MK_ALARM_AUDIT_UNAVAILABLE, .subject = "of \"it\"", .count = 1 } }, .n = 1 };
 	ret->audit = (struct mk_audit_status){ .writable = true, .fault = "" };
 	(void)b;
 }
@@ -107,7 +111,10 @@ mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_as
 			       .cache = ask->waited ? MK_CACHE_MISS : MK_CACHE_HIT, .expires_ms = MK_TIME_NONE, .age_s = 3,
 			       .etag = "tag", .token_type = "Bearer" };
 	assert_true(c->evidence.known);
+	assert_true(b->in_turn);
 	b->gets++;
+	if (b->on_get)
+		b->on_get();
 	if (b->waits && !w->fetched) {
 		w->waiting = true;
 		b->waiting = w;
@@ -133,6 +140,12 @@ mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_as
 	}
 	*ret = a;
 	return MK_OK;
+}
+
+void mk_gate_turn(struct mk_broker *b, bool begins)
+{
+	assert_true(b->in_turn != begins);
+	b->in_turn = begins;
 }
 
 mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_name *after, size_t n,

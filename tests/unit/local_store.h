@@ -78,14 +78,24 @@ static inline enum mk_err put(struct store *s, const char *name, const char *val
 {
 	uint8_t buf[256];
 	char id[ID_TEXT];
-	const struct mk_local_change c = { name_of(name), false, mk_span(buf, leaves_of(value, buf)), tags, n_tags, 1000 };
+	const struct mk_local_change c = { .name = name_of(name), .leaves = mk_span(buf, leaves_of(value, buf)), .tags = tags, .n_tags = n_tags,
+					   .now_ms = 1000 };
 	return change(s, &c, id);
 }
 
 static inline enum mk_err rm(struct store *s, const char *name)
 {
 	char id[ID_TEXT];
-	const struct mk_local_change c = { .name = name_of(name), .remove = true };
+	const struct mk_local_change c = { .name = name_of(name), .act = MK_LOCAL_REMOVE };
+	return change(s, &c, id);
+}
+
+/* Any act; value only where it puts one. */
+static inline enum mk_err act(struct store *s, enum mk_local_act what, const char *name, const char *value, const char *expect, char id[ID_TEXT])
+{
+	uint8_t buf[256];
+	const struct mk_local_change c = { .name = name_of(name), .act = what, .expect = expect, .now_ms = 2000,
+					   .leaves = mk_span(buf, value ? leaves_of(value, buf) : 0) };
 	return change(s, &c, id);
 }
 
@@ -96,7 +106,7 @@ static inline struct mk_local *opened(const struct store *s)
 	return f;
 }
 
-static inline enum mk_err get_in(struct mk_span file, const struct mk_secret *key, const char *name, size_t version, char value[64])
+static inline enum mk_err get_in(struct mk_span file, const struct mk_secret *key, const char *name, enum mk_local_slot version, char value[64])
 {
 	mk_auto(mk_local_freep) struct mk_local *f = NULL;
 	mk_auto(mk_secret_freep) struct mk_secret *leaves = NULL;
@@ -111,7 +121,7 @@ static inline enum mk_err get_in(struct mk_span file, const struct mk_secret *ke
 	return MK_OK;
 }
 
-static inline enum mk_err get(const struct store *s, const char *name, size_t version, char value[64])
+static inline enum mk_err get(const struct store *s, const char *name, enum mk_local_slot version, char value[64])
 {
 	return get_in(mk_span(s->file.p, s->file.n), s->key, name, version, value);
 }

@@ -8,6 +8,7 @@
 #define MK_TEST_MESSAGES_H
 
 #include "agent/ipc/ipc.h"
+#include "agent/ipc/msg_endpoint.h"
 #include "agent/ipc/msgs.h"
 #include "mk/own.h"
 
@@ -53,7 +54,7 @@ SAMPLE(begin, { 7, word_("production"), MK_POD, 1u << 3 })
 SAMPLE(number, { 0x01020304 })
 SAMPLE(limits, { { 300000, 20, true, 3600000 }, { 4096, 1024, 2000, 2000, 60000, 64 } })
 SAMPLE(audit, { { "/var/log/makini/audit.jsonl", { 1, 2, 3 }, UINT64_C(1) << 30, 10 }, { 9, 8, 7 } })
-SAMPLE(store, { 2, word_("vault-eu"), "local", true })
+SAMPLE(store, { 2, word_("vault-eu"), "local", true, 180000 })
 SAMPLE(backend, { 15, { .name = word_("eu"), .type = "vault", .file = "/var/lib/store", .key_file = "/etc/key", .timeout_ms = 2000,
 			.trust_tags = true, .ca_file = "/etc/ca.pem", .proxy = "http://proxy:3128", .calls_per_hour = 180000,
 			.address = "https://vault:8200", .ns = "team", .mount = "secret", .path = "makini/{connection}", .kv = 2,
@@ -68,6 +69,8 @@ SAMPLE(result, { 4, 3, MK_BAD_REQUEST, "policy.conf:12: unknown key \"alow\", di
 SAMPLE(health, { 1u << MK_REASON_AUDIT })
 SAMPLE(role, { MK_ROLE_BROKER, 4711, 2, 1700000000000, { 3, 2 }, 7 })
 SAMPLE(fetch, { { 1, 2 }, 0, name_("acme-crm"), true })
+SAMPLE(endpoint, { 3, MK_CIRCUIT_OPEN, 4000, MK_BACKEND, 1700000000000, "the store refuses the connection", 1699999999000, 417, 9,
+		   MK_LOGIN_FAILING, 1700000060000, 1200000, true })
 SAMPLE(list, { { 1, 2 }, 0, name_("acme-crm") })
 
 AGAIN(fetched)
@@ -165,6 +168,7 @@ static const struct sample samples[] = {
 	{ MK_MSG_FETCH_DONE, fetch_failed_sample, fetched_again },
 	{ MK_MSG_LIST_BEGIN, list_sample, list_again },
 	{ MK_MSG_LIST_DONE, listed_sample, listed_again },
+	{ MK_MSG_ENDPOINT_STATE, endpoint_sample, endpoint_again },
 };
 
 #endif

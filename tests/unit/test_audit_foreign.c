@@ -64,6 +64,25 @@ static void a_moved_file_is_noticed_at_once(void **state)
 	assert_int_equal(v.r.recoveries, 1);
 }
 
+static void a_turn_looks_once_and_the_next_turn_again(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	mk_audit_turn(k->a, true);
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	unlink(k->file);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	assert_string_equal(kit_status(k).alarm, ""); /* it was not looked at again */
+	mk_audit_turn(k->a, false);
+	assert_int_equal(kit_write(k, "acme-3"), MK_OK);
+	assert_string_equal(kit_status(k).alarm, "audit_gone");
+	unlink(k->file);
+	mk_audit_turn(k->a, true);
+	assert_int_equal(kit_write(k, "acme-4"), MK_OK);
+	assert_int_equal(kit_count(k->file, "acme-4"), 1);
+	mk_audit_turn(k->a, false);
+}
+
 static void what_happens_to_the_file_is_noticed_when_idle_too(void **state)
 {
 	struct kit *k = *state;
@@ -136,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_removed_file_is_made_anew_at_once),
 		CLAIM(a_moved_file_is_noticed_at_once),
+		CLAIM(a_turn_looks_once_and_the_next_turn_again),
 		CLAIM(what_happens_to_the_file_is_noticed_when_idle_too),
 		CLAIM(a_foreign_file_in_its_place_is_kept_and_replaced),
 		CLAIM(bytes_of_others_are_an_alarm_and_a_fault),

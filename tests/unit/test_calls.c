@@ -161,6 +161,18 @@ static void retry_after_is_honoured_within_the_deadline(void **state)
 	assert_int_equal(kit.n_calls, 1);
 }
 
+static void too_many_that_does_not_say_how_long_is_a_pause_of_a_second_for_all(void **state)
+{
+	(void)state;
+	KIT_SCRIPT({ .status = 429 });
+	for (size_t i = 0; i < 3; i++)
+		begin(i, MK_VERB_GET);
+	kit_pass(TIMEOUT_MS);
+	assert_in_range(kit.n_calls, 4, 3 * (TIMEOUT_MS / 1000 + 1));
+	for (size_t i = 3; i < kit.n_calls; i++)
+		assert_true(kit.calls[i].begun - kit.calls[i - 3].begun >= 1000);
+}
+
 static void an_endpoint_that_asks_for_a_pause_has_it_from_all(void **state)
 {
 	(void)state;
@@ -173,6 +185,39 @@ static void an_endpoint_that_asks_for_a_pause_has_it_from_all(void **state)
 	kit_pass(1000);
 	assert_int_equal(kit.n_calls, 3);
 	assert_int_equal(t.ends, 2);
+}
+
+/* One a second, a burst of 60 of which one is left. */
+static void spend_the_burst(void)
+{
+	mk_bucket_init(&t.at.bucket, 3600);
+	KIT_SCRIPT({ .status = 200 });
+	for (size_t i = 0; i < 59; i++)
+		assert_int_equal(run(0), MK_OK);
+}
+
+/* It had its token already, and only waited for that one's time. */
+static void a_pause_that_is_asked_for_meanwhile_holds_for_who_waits_for_the_rate(void **state)
+{
+	(void)state;
+	spend_the_burst();
+	KIT_SCRIPT({ .status = 429, .after_ms = 100, .retry_after_ms = 4000 }, { .status = 200 });
+	begin(0, MK_VERB_GET);
+	begin(1, MK_VERB_GET); /* in a second */
+	kit_pass(3000);
+	assert_int_equal(kit.n_calls, 1);
+	kit_pass(4000);
+	assert_int_equal(kit.n_calls, 3);
+	assert_int_equal(t.err, MK_OK);
+	spend_the_burst();
+	KIT_SCRIPT({ .status = 429, .after_ms = 100, .retry_after_ms = 2 * TIMEOUT_MS }, { .status = 200 });
+	const size_t ends = t.ends;
+	begin(0, MK_VERB_GET);
+	begin(1, MK_VERB_GET);
+	kit_pass(3000); /* longer than they can wait: not asked, and told so at once */
+	assert_int_equal(t.ends, ends + 2);
+	assert_int_equal(kit.n_calls, 1);
+	assert_int_equal(t.err, MK_NOT_READY);
 }
 
 static void an_endpoint_that_fails_is_left_alone_and_probed_by_one(void **state)
@@ -273,7 +318,9 @@ int main(void)
 		TEST(a_black_hole_ends_at_the_deadline_after_several_tries),
 		TEST(every_try_ends_before_the_deadline),
 		TEST(retry_after_is_honoured_within_the_deadline),
+		TEST(too_many_that_does_not_say_how_long_is_a_pause_of_a_second_for_all),
 		TEST(an_endpoint_that_asks_for_a_pause_has_it_from_all),
+		TEST(a_pause_that_is_asked_for_meanwhile_holds_for_who_waits_for_the_rate),
 		TEST(an_endpoint_that_fails_is_left_alone_and_probed_by_one),
 		TEST(a_run_that_opened_the_breaker_says_what_it_saw),
 		TEST(calls_beyond_the_rate_wait_or_are_refused),

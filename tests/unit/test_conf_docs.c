@@ -22,6 +22,13 @@ struct row {
 static struct row rows[ROWS_MAX];
 static size_t n_rows;
 
+static const char *const types[] = {
+#define MK_BACKEND(name, keys) #name,
+#include "mk/backends.def"
+#undef MK_BACKEND
+};
+#define N_TYPES (sizeof types / sizeof types[0])
+
 /* The next cell of a line, without the blanks around it; false at the line's end. */
 static bool cell(char **at, char out[CELL_MAX])
 {
@@ -60,8 +67,12 @@ static void read_line(char *line, char section[32], bool *ranged)
 		snprintf(section, 32, "%s", strchr(line, ' ') + 1);
 	if (strncmp(line, "In `identity`", 13) == 0)
 		snprintf(section, 32, "identity");
-	if (strncmp(line, "`local` is ", 11) == 0 || strncmp(line, "`vault` is ", 11) == 0)
-		snprintf(section, 32, "%.5s", line + 1);
+	for (size_t i = 0; i < N_TYPES; i++) {
+		char head[40];
+		snprintf(head, sizeof head, "`%s` is ", types[i]);
+		if (strncmp(line, head, strlen(head)) == 0)
+			snprintf(section, 32, "%s", types[i]);
+	}
 	if (strncmp(line, "| key |", 7) == 0)
 		*ranged = strstr(line, "| range |") || strstr(line, "| for `method` |");
 	if (strncmp(line, "| `", 3) != 0 || !cell(&at, key) || !cell(&at, kind) || !cell(&at, value) || (*ranged && !cell(&at, range)))
@@ -296,6 +307,17 @@ static void another_value_than_the_default_is_seen_to_be_another(void **state)
 	}
 }
 
+static void each_type_of_backend_has_its_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0, n; i < N_TYPES; i++) {
+		for (n = 0; n < n_rows && strcmp(rows[n].section, types[i]) != 0;)
+			n++;
+		if (n == n_rows)
+			fail_msg("docs/configuration.md has no table of keys below a line \"`%s` is …\"", types[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +325,7 @@ int main(void)
 		cmocka_unit_test(the_page_has_the_parsers_ranges),
 		cmocka_unit_test(the_page_has_the_parsers_defaults),
 		cmocka_unit_test(another_value_than_the_default_is_seen_to_be_another),
+		cmocka_unit_test(each_type_of_backend_has_its_table),
 	};
 	return cmocka_run_group_tests(tests, read_page, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "agent/base/secret.h"
 #include "backends/flatten.h"
+#include "backends/unflatten.h"
 #include "mk/leaf.h"
 #include "mk/limits.h"
 #include "mk/own.h"
@@ -72,7 +73,8 @@ static void each_kind_of_value_becomes_a_leaf(void **state)
 	assert_string_equal(at(json, "/f"), "3:false");
 	assert_string_equal(at(json, "/z"), "4:");
 	assert_string_equal(at(json, "/o"), "5:");
-	assert_string_equal(at(json, "/a"), "5:");
+	assert_string_equal(at(json, "/a"), "6:");
+	assert_string_equal(at(json, "/deep/list"), "6:");
 	assert_string_equal(at(json, "/deep/list/0"), "2:1");
 	assert_string_equal(at(json, "/deep/list/1/x"), "1:y");
 	assert_string_equal(at(json, "/deep"), "none");
@@ -95,6 +97,7 @@ static void numbers_keep_their_value(void **state)
 	static const char *const rows[][2] = {
 		{ "0", "2:0" },
 		{ "-0", "2:0" },
+		{ "-0.0", "2:0" },
 		{ "9223372036854775807", "2:9223372036854775807" },
 		{ "-9223372036854775808", "2:-9223372036854775808" },
 		{ "1.50", "2:1.5" },
@@ -181,8 +184,8 @@ static enum mk_err listed(size_t n)
 static void leaves_have_their_limit(void **state)
 {
 	(void)state;
-	assert_int_equal(listed(MK_LEAVES_MAX), MK_OK);
-	assert_int_equal(listed(MK_LEAVES_MAX + 1), MK_TOO_LARGE);
+	assert_int_equal(listed(MK_LEAVES_MAX - 1), MK_OK);
+	assert_int_equal(listed(MK_LEAVES_MAX), MK_TOO_LARGE);
 }
 
 /* One string of n characters as value, or as key. */
@@ -208,6 +211,73 @@ static void bytes_have_their_limit(void **state)
 	assert_int_equal(sized(MK_POINTER_MAX, true), MK_TOO_LARGE);
 }
 
+/* The JSON text that a list gives; NULL where it is none. */
+static const char *text_of(struct mk_span list, char *buf, size_t cap)
+{
+	struct mk_jw w = mk_jw_of(buf, cap - 1);
+	size_t n = 0;
+	if (mk_unflatten(list, &w) != MK_OK)
+		return NULL;
+	assert_int_equal(mk_jw_end(&w, &n), MK_OK);
+	buf[n] = '\0';
+	return buf;
+}
+
+static void what_was_flattened_becomes_the_same_json_again(void **state)
+{
+	static const char *const rows[] = {
+		"{}", "{\"a\":1}", "{\"s\":\"text\",\"n\":3600,\"t\":true,\"f\":false,\"z\":null,\"o\":{},\"a\":[]}",
+		"{\"a\":[1,[],{},[[2]],{\"0\":3}],\"b\":{\"0\":1,\"1\":2}}", "{\"0\":[\"x\"]}", "{\"\":{\"\":[{\"\":1}]}}",
+		"{\"/\":{\"~\":1},\"~1\":2,\"~0\":3,\"a/b~c\":4}", "{\"q\":\"\\\"\\\\/\\u000a\\u0085\\u007f\",\"e\":\"\xe2\x82\xac\"}",
+		"{\"n\":[0,-1,9223372036854775807,1.5,1e+300,4.94065645841247e-324]}",
+		"{\"b\":1,\"a\":{\"z\":1,\"y\":{\"x\":2}},\"ab\":{\"c\":3},\"a1\":4}",
+	};
+	char buf[512];
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(rows); i++) {
+		mk_auto(mk_secret_freep) struct mk_secret *s = NULL, *again = NULL;
+		assert_int_equal(mk_flatten(mk_span_of(rows[i]), &s), MK_OK);
+		assert_string_equal(text_of(mk_secret_span(s), buf, sizeof buf), rows[i]);
+		assert_int_equal(mk_flatten(mk_span_of(buf), &again), MK_OK);
+		assert_true(mk_secret_same(s, again));
+	}
+}
+
+static void a_list_that_no_json_gives_is_refused(void **state)
+{
+	static const struct {
+		const char *pointer;
+		enum mk_leaf_type type;
+	} rows[][4] = {
+		{ { NULL, 0 } },
+		{ { "", MK_LEAF_STRING } },                                        /* no object */
+		{ { "", MK_LEAF_ARRAY }, { "/0", MK_LEAF_NULL } },
+		{ { "", MK_LEAF_EMPTY }, { "/a", MK_LEAF_NULL } },
+		{ { "/a", MK_LEAF_NULL }, { "", MK_LEAF_EMPTY } },
+		{ { "/a", MK_LEAF_STRING }, { "/a/b", MK_LEAF_NULL } },            /* text and object at once */
+		{ { "/a/b", MK_LEAF_NULL }, { "/a", MK_LEAF_STRING } },
+		{ { "/a", MK_LEAF_EMPTY }, { "/a/b", MK_LEAF_NULL } },
+		{ { "/a/b", MK_LEAF_NULL }, { "/c", MK_LEAF_NULL }, { "/a/d", MK_LEAF_NULL } }, /* apart */
+		{ { "/a", MK_LEAF_ARRAY }, { "/a/1", MK_LEAF_NULL } },             /* gaps, order, no number */
+		{ { "/a", MK_LEAF_ARRAY }, { "/a/0", MK_LEAF_NULL }, { "/a/2", MK_LEAF_NULL } },
+		{ { "/a", MK_LEAF_ARRAY }, { "/a/00", MK_LEAF_NULL } },
+		{ { "/a", MK_LEAF_ARRAY }, { "/a/x", MK_LEAF_NULL } },
+		{ { "/a/0", MK_LEAF_NULL }, { "/a", MK_LEAF_ARRAY } },
+	};
+	uint8_t list[256];
+	char buf[512];
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(rows); i++) {
+		size_t n = 0;
+		for (size_t j = 0; j < MK_COUNT(rows[i]) && rows[i][j].pointer; j++) {
+			const struct mk_leaf l = { mk_span_of(rows[i][j].pointer), rows[i][j].type, mk_span("", 0) };
+			assert_int_equal(mk_leaves_add(list, sizeof list, &n, &l), MK_OK);
+		}
+		assert_int_equal(mk_leaves_check(mk_span(list, n)), MK_OK);
+		assert_null(text_of(mk_span(list, n), buf, sizeof buf));
+	}
+}
+
 #define EACH(f) cmocka_unit_test_setup_teardown(f, NULL, none_left)
 
 int main(void)
@@ -217,6 +287,7 @@ int main(void)
 		EACH(numbers_keep_their_value),          EACH(strings_stay_as_they_are),
 		EACH(what_is_no_object_is_refused),      EACH(depth_has_its_limit),
 		EACH(leaves_have_their_limit),           EACH(bytes_have_their_limit),
+		EACH(what_was_flattened_becomes_the_same_json_again), EACH(a_list_that_no_json_gives_is_refused),
 	};
 	return cmocka_run_group_tests(tests, arena, NULL);
 }

@@ -120,8 +120,8 @@ static void a_sealed_value_that_was_changed_is_never_served(void **state)
 	((uint8_t *)sealed)[mk_sealed_size(sealed) - 1] ^= 1;
 	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_BUG);
 	assert_null(mk_store_find(fix.b->store, &acme));
-	assert_int_equal(fix.b->n_alarms, 1);
-	assert_string_equal(fix.b->alarms[0].code, "unseal_failed");
+	assert_int_equal(fix.b->alarms.n, 1);
+	assert_int_equal(fix.b->alarms.items[0].code, MK_ALARM_UNSEAL_FAILED);
 }
 
 static void with_no_room_for_the_answer_no_grant_is_recorded(void **state)

@@ -75,6 +75,29 @@ static void a_change_by_rename_is_seen_by_the_very_next_request(void **state)
 	unlink(path);
 }
 
+static void a_turn_sees_what_changed_before_it_began(void **state)
+{
+	(void)state;
+	char path[128];
+	struct call k;
+	watch_store(path);
+	warm("v1", "token-one", NULL);
+	mk_gate_turn(fix.b, true);
+	serves("token-one", MK_CACHE_HIT);
+	touch(path);
+	serves("token-one", MK_CACHE_HIT); /* all of a turn were asked before it */
+	mk_gate_turn(fix.b, false);
+	mk_gate_turn(fix.b, true);
+	call_get(&k, BILLING_UID, "acme-erp");
+	mk_gate_turn(fix.b, false);
+	assert_true(k.w.waiting);
+	pump();
+	answer_token("v2", "token-two");
+	assert_true(mk_span_is(k.a.token, "token-two"));
+	mk_answer_done(&k.a);
+	unlink(path);
+}
+
 static void who_asks_after_a_change_does_not_get_what_was_asked_before_it(void **state)
 {
 	(void)state;
@@ -159,6 +182,7 @@ int main(void)
 		T(a_token_is_fresh_for_its_ttl_and_says_its_age),
 		T(jitter_only_shortens_the_ttl),
 		T(a_change_by_rename_is_seen_by_the_very_next_request),
+		T(a_turn_sees_what_changed_before_it_began),
 		T(who_asks_after_a_change_does_not_get_what_was_asked_before_it),
 		T(other_backends_make_everything_be_fetched_again),
 		T(a_reload_of_the_same_backends_keeps_values_for_stale_service_only),

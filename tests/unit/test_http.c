@@ -168,6 +168,17 @@ static void each_listener_has_its_own_calls(void **state)
 	json_t *o = json_of(ask(GET("/v1/status"), NULL));
 	assert_int_equal(json_integer_value(json_object_get(o, "generation")), 7);
 	assert_int_equal(json_array_size(json_object_get(o, "processes")), 1);
+	const json_t *store = json_array_get(json_object_get(o, "stores"), 0);
+	assert_string_equal(json_string_value(json_object_get(store, "breaker")), "open");
+	assert_int_equal(json_integer_value(json_object_get(store, "retry_in")), 3);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(store, "last_error"), "code")), "timeout");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(store, "last_error"), "text")), "a \"text\", {with} \\ all");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(store, "login"), "state")), "failing");
+	assert_int_equal(json_integer_value(json_object_get(store, "forecast_per_hour")), 12);
+	assert_true(json_is_null(json_object_get(store, "limit_per_hour")));
+	const json_t *alarm = json_array_get(json_object_get(o, "alarms"), 0);
+	assert_string_equal(json_string_value(json_object_get(alarm, "code")), "audit_unavailable");
+	assert_string_equal(json_string_value(json_object_get(alarm, "subject")), "of \"it\"");
 	json_decref(o);
 	assert_int_equal(world_b->gets, 0);
 	world_b->admin = MK_DENIED;

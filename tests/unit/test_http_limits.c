@@ -217,6 +217,104 @@ static void unread_answers_of_one_uid_do_not_take_the_slab(void **state)
 	assert_int_equal(mk_secret_in_use(), 0);
 }
 
+/* More than are decided in one turn, and more than may lie unread. */
+static void a_crowd_that_asks_at_once_is_answered_as_it_reads(void **state)
+{
+	int fds[80];
+	(void)state;
+	world_b->limits.connections_per_uid = MK_COUNT(fds);
+	world_b->limits.idle_timeout_ms = world_b->limits.head_timeout_ms = world_b->limits.write_timeout_ms = 60000;
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		fds[i] = connect_as(1000);
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		say(fds[i], TOKEN);
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		assert_int_equal(status_of(hear(fds[i], NULL)), 200);
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		close(fds[i]);
+	run_ms(50);
+	assert_int_equal(mk_secret_in_use(), 0);
+}
+
+/* Large answers of many uids: a turn takes a few of them, not all the large slots there are. */
+static void large_answers_asked_for_at_once_all_find_room(void **state)
+{
+	int fds[40];
+	(void)state;
+	world_b->token_bytes = 16000; /* there are 16 slots for such */
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		fds[i] = connect_as(1000 + (uid_t)i);
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		say(fds[i], TOKEN);
+	for (size_t i = 0; i < MK_COUNT(fds); i++) {
+		assert_int_equal(status_of(hear(fds[i], NULL)), 200);
+		close(fds[i]);
+	}
+}
+
+/* With most of what may lie unread taken, those that are read at once are not refused for those of the same turn. */
+static void unread_answers_refuse_nobody_who_reads(void **state)
+{
+	int clogged[7], fds[20];
+	(void)state;
+	world_b->limits.write_timeout_ms = 60000;
+	world_b->token_bytes = 16000;
+	for (size_t i = 0; i < MK_COUNT(clogged); i++) {
+		clogged[i] = connect_as(1000);
+		for (unsigned k = 0; k < 40 && send(clogged[i], TOKEN, strlen(TOKEN), MSG_NOSIGNAL | MSG_DONTWAIT) > 0; k++)
+			run_ms(1);
+	}
+	assert_int_equal(mk_secret_in_use(), MK_COUNT(clogged));
+	world_b->token_bytes = 0;
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		fds[i] = connect_as(1000);
+	for (size_t i = 0; i < MK_COUNT(fds); i++)
+		say(fds[i], TOKEN);
+	for (size_t i = 0; i < MK_COUNT(fds); i++) {
+		assert_int_equal(status_of(hear(fds[i], NULL)), 200);
+		close(fds[i]);
+	}
+	for (size_t i = 0; i < MK_COUNT(clogged); i++)
+		close(clogged[i]);
+}
+
+static int leaving[44], late;
+
+/* At the third decision of a turn all but three leave: some were decided, some are about to be, some wait for the next turn. */
+static void most_leave(void)
+{
+	if (world_b->gets == 3)
+		say(late, TOKEN); /* after those that have left, in the same queue */
+	for (size_t i = 0; world_b->gets == 3 && i < MK_COUNT(leaving); i++)
+		if (i % 16 != 0) {
+			close(leaving[i]);
+			leaving[i] = -1;
+		}
+}
+
+/* One that leaves between its question and the decision is decided for nobody, or not at all. */
+static void who_asks_and_leaves_holds_nothing(void **state)
+{
+	(void)state;
+	world_b->on_get = most_leave;
+	late = connect_as(1000);
+	for (size_t i = 0; i < MK_COUNT(leaving); i++)
+		leaving[i] = connect_as(1000);
+	for (size_t i = 0; i < MK_COUNT(leaving); i++)
+		say(leaving[i], TOKEN);
+	run_ms(50);
+	assert_in_range(world_b->gets, 3, MK_COUNT(leaving) - 1); /* not all: who left before its turn is not asked about */
+	for (size_t i = 0; i < MK_COUNT(leaving); i += 16) {
+		assert_int_equal(status_of(hear(leaving[i], NULL)), 200);
+		close(leaving[i]);
+	}
+	assert_int_equal(status_of(hear(late, NULL)), 200);
+	close(late);
+	run_ms(50);
+	assert_int_equal(mk_secret_in_use(), 0);
+	assert_no_spin();
+}
+
 static void a_crowd_that_is_woken_at_once_does_not_take_the_slab(void **state)
 {
 	int fds[40];
@@ -487,6 +585,10 @@ int main(void)
 		CLAIM(a_quiet_connection_ends_by_the_clock_and_not_before),
 		CLAIM(a_reader_that_never_reads_is_cut_off_and_its_token_wiped),
 		CLAIM(unread_answers_of_one_uid_do_not_take_the_slab),
+		CLAIM(a_crowd_that_asks_at_once_is_answered_as_it_reads),
+		CLAIM(who_asks_and_leaves_holds_nothing),
+		CLAIM(large_answers_asked_for_at_once_all_find_room),
+		CLAIM(unread_answers_refuse_nobody_who_reads),
 		CLAIM(a_crowd_that_is_woken_at_once_does_not_take_the_slab),
 		CLAIM(one_uid_cannot_fill_the_table),
 		CLAIM(the_table_has_an_end_for_all_together),

@@ -174,7 +174,7 @@ static void begin(struct built *b)
 
 struct wanted {
 	const char *name;
-	uint8_t versions, flags;
+	uint8_t has, flags; /* has: 1 current, 2 previous, 4 pending */
 	uint32_t size;
 	int64_t created_ms;
 };
@@ -183,8 +183,10 @@ static void entry(struct built *b, const struct wanted *e)
 {
 	mk_wr_u8(&b->w, (uint8_t)strlen(e->name));
 	mk_wr_bytes(&b->w, mk_span_of(e->name));
-	mk_wr_u8(&b->w, e->versions);
-	for (uint8_t i = 0; i < e->versions; i++) {
+	mk_wr_u8(&b->w, e->has);
+	for (uint8_t i = 0; i < 8; i++) {
+		if (!(e->has & 1u << i))
+			continue;
 		mk_wr_u64(&b->w, i + 1u);
 		mk_wr_i64(&b->w, e->created_ms);
 		mk_wr_u8(&b->w, e->flags);
@@ -223,15 +225,19 @@ static const struct wanted good = { "b", 1, 0, 100, 1 };
 static void an_entry_out_of_its_range_is_refused(void **state)
 {
 	static const struct wanted rows[] = {
-		{ "b", 0, 0, 100, 1 },  { "b", 3, 0, 100, 1 },    { "b", 1, 1, 100, 1 }, { "b", 1, 0, MK_LOCAL_SEAL_MORE, 1 },
+		{ "b", 0, 0, 100, 1 },  { "b", 8, 0, 100, 1 },   { "b", 9, 0, 100, 1 },  { "b", 2, 0, 100, 1 },
+		{ "b", 6, 0, 100, 1 },  { "b", 1, 2, 100, 1 },   { "b", 1, 0, MK_LOCAL_SEAL_MORE, 1 },
 		{ "b", 1, 0, 100, -1 }, { "b", 1, 0, 65577, 1 }, { "", 1, 0, 100, 1 },  { "B", 1, 0, 100, 1 },
 		{ "a--b", 1, 0, 100, 1 },
 	};
 	struct built b;
-	begin(&b);
-	entry(&b, &good);
-	mk_wr_u8(&b.w, 0);
-	assert_int_equal(open_built(*state, &b), MK_OK);
+	static const uint8_t may_have[] = { 1, 3, 4, 5, 7 };
+	for (size_t i = 0; i < MK_COUNT(may_have); i++) {
+		begin(&b);
+		entry(&b, &(struct wanted){ "b", may_have[i], i & 1, 100, 1 });
+		mk_wr_u8(&b.w, 0);
+		assert_int_equal(open_built(*state, &b), MK_OK);
+	}
 	for (size_t i = 0; i < MK_COUNT(rows); i++) {
 		begin(&b);
 		entry(&b, &rows[i]);
@@ -298,23 +304,34 @@ static void bytes_that_no_entry_accounts_for_are_refused(void **state)
 	assert_int_equal(open_built(*state, &b), MK_BAD_REQUEST);
 }
 
-/* --- 20,000 connections with two versions of 500 bytes each */
+/* --- large stores */
 
 #define MANY 20000u
-#define RECORD (500u + MK_LOCAL_SEAL_MORE)
 
-static struct mk_local_bytes many_make(const struct store *s)
+struct many {
+	unsigned n;
+	uint8_t has;
+	uint32_t size; /* of each record, sealed */
+	bool tagged;   /* with the longest tag */
+};
+
+static struct mk_local_bytes many_make(const struct store *s, const struct many *m)
 {
 	struct mk_local_head head;
-	const size_t cap = MANY * 64u;
+	char key[MK_TAG_KEY_MAX + 1] = "", value[MK_TAG_VALUE_MAX + 1] = "";
+	memset(key, 'k', MK_TAG_KEY_MAX);
+	memset(value, 'v', MK_TAG_VALUE_MAX);
+	const size_t cap = m->n * (64u + MK_TAG_KEY_MAX + MK_TAG_VALUE_MAX);
 	uint8_t *plain = malloc(cap);
 	struct built b = { .records = 0, .w = mk_wr_of(plain, cap) };
 	char name[32];
 	assert_int_equal(mk_local_head_read(mk_span(s->file.p, s->file.n), &head), MK_OK);
-	for (unsigned i = 0; i < MANY; i++) {
+	for (unsigned i = 0; i < m->n; i++) {
 		snprintf(name, sizeof name, "customer-%05u", i);
-		entry(&b, &(struct wanted){ name, 2, 0, RECORD, 1 });
-		mk_wr_u8(&b.w, 0);
+		entry(&b, &(struct wanted){ name, m->has, 0, m->size, 1 });
+		mk_wr_u8(&b.w, m->tagged);
+		if (m->tagged)
+			tag(&b, key, value);
 	}
 	assert_false(b.w.bad);
 	const size_t index = b.w.len + MK_LOCAL_SEAL_MORE;
@@ -331,7 +348,7 @@ static void twenty_thousand_connections_are_read_and_changed(void **state)
 {
 	struct store *s = *state;
 	char v[64];
-	const struct mk_local_bytes many = many_make(s);
+	const struct mk_local_bytes many = many_make(s, &(struct many){ MANY, 3, 500u + MK_LOCAL_SEAL_MORE, false });
 	free(s->file.p);
 	s->file = many;
 	assert_int_equal(put(s, "customer-13579", "one", NULL, 0), MK_OK);
@@ -346,6 +363,30 @@ static void twenty_thousand_connections_are_read_and_changed(void **state)
 	assert_int_equal(get(s, "customer-00000", 0, v), MK_NOT_FOUND);
 	mk_auto(mk_local_freep) struct mk_local *f = opened(s);
 	assert_int_equal(mk_local_count(f), MANY);
+}
+
+/* Names, bytes of the file, bytes of the index: each row has room for two puts at most. */
+static void a_full_store_takes_no_more_and_can_still_be_read(void **state)
+{
+	static const struct many rows[] = {
+		{ MK_LOCAL_NAMES_MAX - 1, 1, MK_LOCAL_SEAL_MORE + 1, false },
+		{ 1032, 1, 64989, false },
+		{ 46474, 1, MK_LOCAL_SEAL_MORE + 1, true },
+	};
+	struct store *s = *state;
+	char value[200] = "", name[] = "new-0", v[64];
+	memset(value, 'x', sizeof value - 1);
+	for (size_t i = 0; i < MK_COUNT(rows); i++, name[4] = '0') {
+		const struct mk_local_bytes many = many_make(s, &rows[i]);
+		free(s->file.p);
+		s->file = many;
+		enum mk_err e;
+		while ((e = put(s, name, value, NULL, 0)) == MK_OK && name[4] < '9')
+			name[4]++;
+		assert_int_equal(e, MK_TOO_LARGE);
+		assert_in_range(name[4], '1', '3'); /* the control: it was not full before */
+		assert_int_equal(get(s, "new-0", 0, v), MK_OK);
+	}
 }
 
 int main(void)
@@ -365,6 +406,7 @@ int main(void)
 		EACH(tags_twice_out_of_order_or_malformed_are_refused),
 		EACH(bytes_that_no_entry_accounts_for_are_refused),
 		EACH(twenty_thousand_connections_are_read_and_changed),
+		EACH(a_full_store_takes_no_more_and_can_still_be_read),
 	};
 	return cmocka_run_group_tests(tests, arena, NULL);
 }

@@ -89,11 +89,20 @@ static void a_deletion_time_in_the_future_is_still_valid(void **state)
 	assert_leaf("/access_token", "t3");
 }
 
-static void what_is_not_there_or_was_deleted_is_not_found(void **state)
+static void what_is_not_there_or_was_destroyed_is_not_found(void **state)
 {
 	(void)state;
 	assert_failed(GET({ "GET " DATA, 404, MISSING, T }), MK_NOT_FOUND, "no such name");
-	assert_failed(GET({ "GET " DATA, 404, GONE("3"), T }), MK_NOT_FOUND, "no such name");
+	assert_failed(GET({ "GET " DATA, 404, ENVELOPE("{\"data\":null,\"metadata\":" METADATA("3", "", "true") "}"), T }), MK_NOT_FOUND,
+		      "no such name");
+}
+
+/* It is still there, and can be had back. */
+static void what_was_deleted_is_disabled(void **state)
+{
+	(void)state;
+	assert_failed(GET({ "GET " DATA, 404, GONE("3"), T }), MK_DISABLED, "undelete");
+	assert_failed(GET({ "GET " DATA, 404, ENVELOPE("{\"data\":null,\"metadata\":{\"version\":3}}"), T }), MK_BACKEND, "not what was asked for");
 }
 
 /* Else a mistake in the mount, or a proxy's page, would look like a token that was taken away. */
@@ -349,7 +358,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH(a_secret_comes_with_version_time_and_tags),
 		EACH(a_deletion_time_in_the_future_is_still_valid),
-		EACH(what_is_not_there_or_was_deleted_is_not_found),
+		EACH(what_is_not_there_or_was_destroyed_is_not_found),
+		EACH(what_was_deleted_is_disabled),
 		EACH(a_404_of_somebody_else_is_not_not_found),
 		EACH(each_status_has_its_fault),
 		EACH(a_refused_credential_asks_for_a_login),

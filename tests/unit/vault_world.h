@@ -32,6 +32,10 @@ struct world {
 	struct mk_login_op login;
 	struct mk_listed listed[MK_LIST_PAGE_MAX];
 	bool once;              /* the last request's */
+	/* of the next operation */
+	const char *expect;
+	bool pending;
+	const struct mk_secret *value;
 };
 
 static inline const char *header_of(const struct mk_req *req, const char *name, char buf[512])
@@ -106,14 +110,17 @@ static inline enum mk_step run_op(struct world *w, enum mk_verb verb, const char
 	w->n = n;
 	w->at = 0;
 	w->op = (struct mk_op){ .verb = verb, .conf = &w->conf, .keep = w->keep, .previous = previous, .listed = w->listed,
-				.credential = w->credential };
+				.credential = w->credential, .pending = w->pending, .value = w->value };
 	snprintf(w->op.name.s, sizeof w->op.name.s, "%s", name);
+	snprintf(w->op.expect, sizeof w->op.expect, "%s", w->expect ? w->expect : "");
 	w->op.state = calloc(1, b->state_size);
 	for (bool first = true; s == MK_STEP_SEND; first = false) {
 		struct mk_req req = { 0 };
 		s = b->step(&w->op, first ? NULL : &res, &req);
-		if (s == MK_STEP_SEND)
-			res = reply(w, &req);
+		if (s != MK_STEP_SEND)
+			continue;
+		assert_int_equal(req.once, req.method == MK_HTTP_POST || req.method == MK_HTTP_DELETE);
+		res = reply(w, &req);
 	}
 	assert_int_equal(w->at, n);
 	return s;

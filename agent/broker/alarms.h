@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Alarms: what somebody must look at. Each has a code that never changes (docs/api.md lists
+ * them), stands from when its condition begins until it ends, and is logged once then. A
+ * bounded table; alarms that find no room in it are counted, and logged less and less.
+ */
+#ifndef MK_ALARMS_H
+#define MK_ALARMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MK_ALARM_LIST(X) /* name, code, what it means and what to do about it */                                                \
+	X(AUDIT_UNAVAILABLE, "audit_unavailable",                                                                               \
+	  "the audit log cannot be written, so no token is handed out: make room on its file system, or repair it")             \
+	X(AUDIT_DIRECTORY_REPLACED, "audit_directory_replaced",                                                                 \
+	  "another directory stands where the audit log's was: find out who put it there, and verify both logs")                \
+	X(STORE_FULL, "store_full",                                                                                             \
+	  "a token found no room in memory, so it is not served: fewer or smaller tokens for this instance")                    \
+	X(UNSEAL_FAILED, "unseal_failed",                                                                                       \
+	  "a sealed token was changed in memory: suspect the machine or an intruder; it stands until a restart")                \
+	X(UNWRAP_FAILED, "unwrap_failed",                                                                                       \
+	  "the wrapped secret id did not open, perhaps because somebody else opened it: destroy that secret id, give a new one")
+
+enum mk_alarm_code {
+#define MK_ALARM_ENUM_(name, word, text) MK_ALARM_##name,
+	MK_ALARM_LIST(MK_ALARM_ENUM_)
+#undef MK_ALARM_ENUM_
+	MK_ALARM_COUNT
+};
+const char *mk_alarm_word(enum mk_alarm_code c);
+const char *mk_alarm_text(enum mk_alarm_code c);
+
+#define MK_ALARMS_MAX        32u
+#define MK_ALARM_SUBJECT_MAX 63
+
+struct mk_alarm {
+	enum mk_alarm_code code;
+	char subject[MK_ALARM_SUBJECT_MAX + 1]; /* "" : there is but one */
+	int64_t since_ms;                       /* wall clock */
+	uint64_t count;                         /* how often it was raised since then */
+};
+struct mk_alarms {
+	struct mk_alarm items[MK_ALARMS_MAX];   /* oldest first */
+	size_t n;
+	uint64_t unlisted;                      /* raised while there was no room */
+};
+
+#endif
