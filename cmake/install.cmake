@@ -7,12 +7,18 @@ install(FILES ${pages5} DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
 install(FILES ${pages8} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 install(FILES README.md SECURITY.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-# The unit names its executable by a whole path, and the prefix may be chosen as late as `cmake --install --prefix P`.
-set(unit_in ${PROJECT_SOURCE_DIR}/systemd/makini-agent@.service.in)
-set(unit ${PROJECT_BINARY_DIR}/systemd/makini-agent@.service)
-install(CODE "
-  get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
-  get_filename_component(MK_BINDIR \"${CMAKE_INSTALL_BINDIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
-  configure_file(\"${unit_in}\" \"${unit}\" @ONLY)
-  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\" TYPE FILE FILES \"${unit}\")
-")
+# The units name their executables by a whole path, and the prefix may be chosen as late as `cmake --install --prefix P`.
+set(units makini-agent@.service makini-agent@.socket makini-separation.service makini-separation.timer)
+foreach(unit ${units})
+  install(CODE "
+    get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
+    get_filename_component(MK_BINDIR \"${CMAKE_INSTALL_BINDIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    get_filename_component(MK_DOCDIR \"${CMAKE_INSTALL_DOCDIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    configure_file(\"${PROJECT_SOURCE_DIR}/systemd/${unit}.in\" \"${PROJECT_BINARY_DIR}/systemd/${unit}\" @ONLY)
+    file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\" TYPE FILE
+         FILES \"${PROJECT_BINARY_DIR}/systemd/${unit}\")
+  ")
+endforeach()
+install(FILES systemd/makini-sysusers.conf DESTINATION lib/sysusers.d RENAME makini.conf)
+install(FILES systemd/makini-tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME makini.conf)
+install(DIRECTORY systemd/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})

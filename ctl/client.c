@@ -96,13 +96,21 @@ static int perform(CURL *curl, const struct mk_target *t, const char *path, cons
 	struct curl_slist *headers = curl_slist_append(NULL, line);
 	if (!headers)
 		return mk_ctl_fail(MK_EXIT_FAILED, "out of memory");
+	if (t->body) {
+		struct curl_slist *with_type = curl_slist_append(headers, "Content-Type: application/json");
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, t->body);
+		headers = with_type ? with_type : headers;
+	}
+	if (t->method)
+		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, t->method);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	const CURLcode rc = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &r->status);
 	curl_slist_free_all(headers);
 	if (rc != CURLE_OK)
 		return transfer_failed(curl, rc, t, path);
-	return r->status == 200 && !is_of_type(curl, accept) ? mk_ctl_stranger() : MK_EXIT_DONE;
+	const bool good = r->status == 200 || r->status == 202;
+	return good && !is_of_type(curl, accept) ? mk_ctl_stranger() : MK_EXIT_DONE;
 }
 
 static int ready(bool secret)

@@ -20,6 +20,8 @@ struct mk_target {
 	const char *name;         /* "api" or "admin" */
 	bool secret;              /* the answer may be a token: tell when memory cannot be locked */
 	bool quick;               /* for a probe: nothing that the call waits for takes long */
+	const char *method;       /* NULL: GET */
+	const char *body;         /* a JSON document, no secret; NULL: none */
 };
 
 struct mk_reply {

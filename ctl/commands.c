@@ -37,14 +37,44 @@ const struct mk_command mk_commands[] = {
 	  "--live: it answers. --ready (the default): it serves tokens; if not, exit code 6, and why. Waits 5 s at most.\n\n" SOCKET_HELP
 	  "\nExample (a Kubernetes probe):\n  exec: { command: [ makinictl, health, --live ] }\n",
 	  mk_ctl_health },
-	{ "config", "check FILE", "check an agent.conf and its policy",
-	  "By the agent's own parser, without an agent. Exit code 0, or 1 and FILE:LINE: what is wrong and the remedy.\n\n"
+	{ "freeze", "[--reason TEXT]", "stop all hand-outs of an instance at once (admin socket)",
+	  "One person is enough. It outlives restarts; health says \"frozen\", services get 503. Needs the action \"freeze\".\n\n" SOCKET_HELP
+	  "  --reason TEXT   for the audit log and status\n\n"
+	  "Example:\n  makinictl freeze --env production --reason 'INC-4711: a laptop was stolen'\n",
+	  mk_ctl_freeze },
+	{ "thaw", "", "let hand-outs go on (admin socket)",
+	  "Takes two persons, unless admin.two_person says otherwise: prints what the second one types. Needs the action \"thaw\".\n\n" SOCKET_HELP
+	  "\nExample:\n  makinictl thaw --env production\n",
+	  mk_ctl_thaw },
+	{ "approve", "ID", "approve what another person proposed (admin socket)",
+	  "Shows what it is and asks; --digest answers for a terminal. The proposer's uid cannot approve. Needs the actions\n\"approve\" and \"status\".\n\n" SOCKET_HELP
+	  "  --digest DIGEST   the one that the proposer was told: approves that, or nothing\n\n"
+	  "Example:\n  makinictl approve 4be1c0d23f5a6978 --env production\n",
+	  mk_ctl_approve },
+	{ "config", "check FILE...", "check an agent.conf and its policy; of several, that they are apart",
+	  "By the agent's own parser, without an agent. Exit code 0, or 1 and FILE:LINE: what is wrong and the remedy.\n"
+	  "With several files also: no two instances share a user, a directory, a store's path or a credential.\n\n"
 	  "Example:\n  makinictl config check /etc/makini/production/agent.conf && systemctl reload makini-agent@production\n",
 	  mk_ctl_config },
-	{ "policy", "check FILE [--env NAME]", "check a policy.conf alone",
-	  "--env NAME   the policy must be this environment's\n\n"
+	{ "separation", "check [ENV...]", "do two instances hold the same token? (admin sockets)",
+	  "Compares keyed fingerprints, under a key made for this run, of the tokens that each instance holds in memory; prints names,\n"
+	  "never values. Without ENV: all under /run/makini. Needs the action \"fingerprint\" in each. Exit code 1 where one is shared.\n\n"
+	  "  --sockets   the words are paths of admin sockets\n\n"
+	  "Example:\n  makinictl separation check production development\n",
+	  mk_ctl_separation },
+	{ "policy", "check|explain|test|diff ...", "check, explain, test and compare policies, from their files",
+	  "  policy check FILE [--env NAME]    is it a policy, and that environment's\n"
+	  "  policy explain --as SERVICE --get NAME   (or --action ACTION [--connection NAME])\n"
+	  "                                    what it decides, by which rule, and what would have to change\n"
+	  "  policy test FILE                  cases with the decisions they must have; exit code 1 where one has not\n"
+	  "  policy diff OLD NEW               whose access changes\n\n"
+	  "  --policy FILE, --config FILE, --env NAME   explain, test: the policy; else the only one under /etc/makini\n"
+	  "  --tag KEY=VALUE   explain: suppose this tag, may be given several times\n"
+	  "  --names FILE      diff: ask for these names, too, one a line; - is standard input\n"
+	  "  --pod             the policy is for a pod\n"
+	  "  --json            explain, test, diff: for programs\n\n"
 	  "Users and groups are looked up on this host; where they do not exist, write uid and numbers.\n\n"
-	  "Example:\n  makinictl policy check policy.conf --env production\n",
+	  "Example:\n  makinictl policy explain --as billing --get acme-sap --env production\n",
 	  mk_ctl_policy },
 	{ "audit", "keygen|verify|tail ...", "make an auditor's key, verify or read the audit log", NULL, mk_ctl_audit },
 	{ "local", "init|put|list|rm ...", "the embedded store: a sealed file", NULL, mk_ctl_local },

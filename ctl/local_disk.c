@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static mk_must read_private(const char *path, struct mk_secret **ret, struct mk_why *why)
@@ -63,6 +64,14 @@ static mk_must create(const char *path, int *ret_fd, struct mk_why *why)
 	return MK_OK;
 }
 
+/* So that a store can have a directory of its own, as the agent wants it. What goes wrong is seen when the file is made. */
+static void make_folder(const char *path)
+{
+	char dir[MK_PATH_MAX];
+	if (path && mk_path_dir(path, dir, sizeof dir) == MK_OK)
+		(void)mkdir(dir, 0700);
+}
+
 /* Would the agent take it, where it stands? */
 static mk_must trusted(const char *path, unsigned flags, struct mk_why *why)
 {
@@ -111,6 +120,8 @@ static mk_must init_taken(const struct mk_local_paths *p, struct mk_why *why)
 enum mk_err mk_disk_init(const struct mk_local_paths *p, struct mk_why *why)
 {
 	mk_fd taken = -1;
+	make_folder(p->file);
+	make_folder(p->key_file);
 	MK_TRY(create(p->file, &taken, why));
 	enum mk_err e = trusted(p->file, 0, why);
 	if (e == MK_OK)

@@ -64,10 +64,50 @@ static void show_processes(const json_t *processes)
 	}
 }
 
+/* Before all else: whoever looks must not overlook it. */
+static void show_freeze(const json_t *freeze)
+{
+	if (json_is_true(json_object_get(freeze, "frozen")))
+		printf("FROZEN since %s by %s (uid %lld): %s\n  nothing is handed out; makinictl thaw ends it\n", mk_ctl_text_of(freeze, "at"), mk_ctl_text_of(freeze, "by"), num(freeze, "uid"),
+		       mk_ctl_text_of(freeze, "reason"));
+}
+
+static void show_approvals(const json_t *all)
+{
+	size_t i;
+	json_t *p;
+	if (json_is_null(all))
+		puts("waiting for approval: cannot be read");
+	json_array_foreach(all, i, p)
+		printf("waiting for approval until %s: %s (%s), by %s (uid %lld): makinictl approve %s\n", mk_ctl_text_of(p, "expires_at"),
+		       mk_ctl_text_of(p, "action"), mk_ctl_text_of(p, "detail"), mk_ctl_text_of(p, "by"), num(p, "uid"), mk_ctl_text_of(p, "approval"));
+}
+
+/* A policy that is only compared with: what it would have decided otherwise. */
+static void show_shadow(const json_t *s)
+{
+	if (json_is_object(s))
+		printf("shadow policy: of %lld decisions %lld would be denied, %lld allowed, %lld have other fields\n", num(s, "decisions"),
+		       num(s, "would_deny"), num(s, "would_allow"), num(s, "would_change_fields"));
+}
+
+static void show_token_keys(const json_t *k)
+{
+	const json_t *error = json_object_get(k, "last_error");
+	if (!json_is_object(k))
+		return;
+	printf("token keys:  %lld from %s, %s", num(k, "keys"), mk_ctl_text_of(k, "from"), mk_ctl_text_of(k, "fetched_at"));
+	printf("%s%s\n", json_string_length(error) ? ", last asked: " : "", mk_ctl_text(error));
+}
+
 static int show(const json_t *root)
 {
+	show_freeze(json_object_get(root, "freeze"));
 	show_head(root);
 	mk_ctl_status_alarms(root);
+	show_approvals(json_object_get(root, "approvals"));
+	show_shadow(json_object_get(root, "policy_shadow"));
+	show_token_keys(json_object_get(root, "token_keys"));
 	show_audit(json_object_get(root, "audit"));
 	show_processes(json_object_get(root, "processes"));
 	mk_ctl_status_stores(json_object_get(root, "stores"));

@@ -19,6 +19,15 @@ static void words_of(const char *label, const json_t *list)
 		fputs(" none", stdout);
 }
 
+static void show_account(const json_t *evidence)
+{
+	const json_t *account = json_object_get(evidence, "account"), *refused = json_object_get(evidence, "account_refused");
+	if (json_is_object(account))
+		printf(", service account %s/%s", mk_ctl_text_of(account, "namespace"), mk_ctl_text_of(account, "service_account"));
+	else if (refused)
+		printf(", no service account (%s)", mk_ctl_text(refused));
+}
+
 static void show_evidence(const json_t *evidence)
 {
 	size_t i;
@@ -28,6 +37,7 @@ static void show_evidence(const json_t *evidence)
 	       (long long)json_integer_value(json_object_get(evidence, "gid")));
 	json_array_foreach(json_object_get(evidence, "groups"), i, gid)
 		printf("%s%lld", i ? " " : ", groups ", (long long)json_integer_value(gid));
+	show_account(evidence);
 	putchar('\n');
 }
 

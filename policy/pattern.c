@@ -4,6 +4,7 @@
  * state says "the first j literals have been matched", so each character of the name
  * costs the same few instructions, whatever the pattern. Nothing here backtracks.
  */
+#include "policy/index.h"
 #include "policy/policy.h"
 
 #define ALPHABET 37 /* a-z, 0-9, '-' */
@@ -34,11 +35,12 @@ mk_must mk_pattern_of(struct mk_span text, struct mk_pattern *ret)
 	return MK_OK;
 }
 
-bool mk_pattern_match(const struct mk_pattern *p, const struct mk_name *name)
+/* A star of the text is a letter that no literal is, and so only a star of the pattern covers it. */
+bool mk_pattern_covers_(const struct mk_pattern *p, const char *text, size_t n)
 {
-	uint64_t next[ALPHABET] = { 0 }; /* bit j: this letter is literal j */
-	uint64_t stays = 0;              /* bit j: a star stands before literal j */
-	unsigned literals = 0;           /* at most 63, so that the accepting bit fits */
+	uint64_t next[ALPHABET + 1] = { 0 }; /* bit j: this letter is literal j */
+	uint64_t stays = 0;                  /* bit j: a star stands before literal j */
+	unsigned literals = 0;               /* at most 63, so that the accepting bit fits */
 	for (size_t i = 0; i < MK_PATTERN_MAX && p->s[i]; i++) {
 		const int c = letter(p->s[i]);
 		if (p->s[i] == '*')
@@ -49,11 +51,31 @@ bool mk_pattern_match(const struct mk_pattern *p, const struct mk_name *name)
 			next[c] |= UINT64_C(1) << literals++;
 	}
 	uint64_t at = 1;
-	for (size_t i = 0; i < MK_NAME_MAX && name->s[i]; i++) {
-		const int c = letter(name->s[i]);
+	for (size_t i = 0; i < n; i++) {
+		const int c = text[i] == '*' ? ALPHABET : letter(text[i]);
 		if (c < 0)
 			return false;
 		at = ((at & next[c]) << 1) | (at & stays);
 	}
-	return name->s[0] && (at >> literals & 1);
+	return n > 0 && (at >> literals & 1);
+}
+
+bool mk_pattern_match(const struct mk_pattern *p, const struct mk_name *name)
+{
+	const size_t n = strnlen(name->s, MK_NAME_MAX);
+	return !memchr(name->s, '*', n) && mk_pattern_covers_(p, name->s, n);
+}
+
+struct mk_literal mk_literal_of(const struct mk_pattern *p)
+{
+	const size_t n = strnlen(p->s, MK_PATTERN_MAX);
+	const char *first = memchr(p->s, '*', n);
+	if (!first)
+		return (struct mk_literal){ MK_SHAPE_EXACT, p->s, (uint8_t)n };
+	const size_t head = (size_t)(first - p->s);
+	if (head + 1 == n)
+		return (struct mk_literal){ MK_SHAPE_HEAD, p->s, (uint8_t)head };
+	if (head == 0 && !memchr(p->s + 1, '*', n - 1))
+		return (struct mk_literal){ MK_SHAPE_TAIL, p->s + 1, (uint8_t)(n - 1) };
+	return (struct mk_literal){ MK_SHAPE_MIXED, p->s, (uint8_t)head };
 }

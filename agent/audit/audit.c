@@ -207,10 +207,21 @@ static void write_epoch(struct mk_audit *a)
 	mk_jw_knum(&w, "grants", (int64_t)a->grants);
 	mk_jw_knum(&w, "denials", (int64_t)a->denials);
 	mk_jw_knum(&w, "refused", (int64_t)a->refused);
+	mk_jw_knum(&w, "state", (int64_t)a->state);
 	if (mk_part_put(a, &w) == MK_OK)
 		a->epoch_ms = mk_boot_ms() + EPOCH_MS;
 	else
 		mk_ignore(mk_heal_fail(a, errno), "it is in the status");
+}
+
+void mk_audit_state(struct mk_audit *a, uint64_t generation)
+{
+	a->state = generation;
+}
+
+uint64_t mk_audit_state_before(const struct mk_audit *a)
+{
+	return a->state_before;
 }
 
 void mk_audit_tick(struct mk_audit *a)

@@ -33,6 +33,7 @@ struct mk_audit_rec {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	const struct mk_account *account; /* of a service-account token; NULL: none */
 	const char *action;     /* mk_action_word */
 	const char *connection;
 	const char *version;
@@ -70,6 +71,11 @@ mk_must mk_audit_deny(struct mk_audit *a, const struct mk_audit_rec *rec);
 
 /* Every 250 ms: coalesced denials, the record of each ten seconds, healing, a look at the path. */
 void mk_audit_tick(struct mk_audit *a);
+
+/* The generation of the durable state, for the record of each ten seconds and the closing one; an older one there later
+ * shows a rollback. Before: the newest that the log's end told when it was opened; 0: not known. */
+void mk_audit_state(struct mk_audit *a, uint64_t generation);
+uint64_t mk_audit_state_before(const struct mk_audit *a);
 
 struct mk_audit_status {
 	bool writable;         /* the last attempt went well */

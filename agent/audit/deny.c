@@ -20,6 +20,8 @@ struct mk_deny_row {
 	pid_t pid;
 	bool peer;
 	char service[MK_WORD_MAX + 1], listener[MK_WORD_MAX + 1], action[24], connection[MK_NAME_MAX + 1], reason[32];
+	char detail[64];
+	struct mk_account account;
 	int64_t rule_line;
 	int64_t since_ms;
 	uint64_t count;
@@ -82,6 +84,8 @@ static void remember(struct mk_deny_row *row, const struct mk_audit_rec *rec)
 	copy(row->action, sizeof row->action, rec->action);
 	copy(row->connection, sizeof row->connection, rec->connection);
 	copy(row->reason, sizeof row->reason, rec->reason);
+	copy(row->detail, sizeof row->detail, rec->detail);
+	row->account = rec->account ? *rec->account : (struct mk_account){ .ns = "" };
 }
 
 struct mk_deny_row *mk_deny_count(struct mk_deny *d, const struct mk_audit_rec *rec, int64_t now_ms)
@@ -125,7 +129,8 @@ struct mk_audit_rec mk_deny_rec(const struct mk_deny_row *row)
 		.reason = row->reason,
 		.rule_line = row->rule_line,
 		.count = row->count,
-		.detail = row->listener[0] || row->peer ? "" : "callers beyond those told apart",
+		.account = &row->account,
+		.detail = row->listener[0] || row->peer ? row->detail : "callers beyond those told apart",
 	};
 }
 

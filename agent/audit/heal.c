@@ -127,6 +127,7 @@ mk_must mk_heal_adopt(struct mk_audit *a, struct mk_why *why)
 	struct mk_tail tail;
 	MK_TRY(mk_segment_adopt(&a->segment, &tail, why));
 	decide(a, &tail);
+	a->state_before = tail.state;
 	a->adopted = true;
 	return MK_OK;
 }

@@ -119,6 +119,19 @@ static void count(struct mk_verify *v, const struct mk_line *l)
 	}
 }
 
+/* No fault of the log: it shows one of the database. */
+static void look_at_state(struct mk_judged *j)
+{
+	struct mk_verify *v = j->v;
+	uint64_t state = 0;
+	if (!mk_line_state(&j->l, &state) || state == 0)
+		return;
+	if (state < v->state)
+		mk_verify_note(v, j->h->place, j->l.seq, "the state database fell from generation %" PRIu64 " to %" PRIu64
+			       ": an older one was put in its place, or a new one; was a freeze lost?", v->state, state);
+	v->state = state;
+}
+
 static void look_at_expected(struct mk_judged *j)
 {
 	struct mk_verify *v = j->v;
@@ -145,6 +158,7 @@ void mk_judge_step(struct mk_judged *j)
 	v->closed = mk_span_is(j->l.event, "close");
 	v->blind = false;
 	count(v, &j->l);
+	look_at_state(j);
 	mk_judge_skip(v, 1);
 	if (v->keyed)
 		v->budget++; /* a record that is here costs nothing */

@@ -223,6 +223,11 @@ bool mk_line_number(const struct mk_line *l, const char *key, uint64_t *ret)
 	return true;
 }
 
+bool mk_line_state(const struct mk_line *l, uint64_t *ret)
+{
+	return (mk_span_is(l->event, "epoch") || mk_span_is(l->event, "close")) && mk_line_number(l, "state", ret);
+}
+
 bool mk_line_mac(const struct mk_line *l, const char *key, uint8_t ret[MK_CHAIN_MAC])
 {
 	struct mk_span v;

@@ -174,6 +174,7 @@ mk_must mk_part_put_close(struct mk_audit *a, const char *why)
 	mk_jw_kstr(&w, "why", why);
 	mk_jw_knum(&w, "grants", (int64_t)a->grants);
 	mk_jw_knum(&w, "denials", (int64_t)a->denials);
+	mk_jw_knum(&w, "state", (int64_t)a->state);
 	return mk_part_put(a, &w);
 }
 

@@ -8,15 +8,18 @@
 #include "agent/audit/chain.h"
 #include "agent/base/clock.h"
 
+#include <stdio.h>
+
 /* Bytes as written: escaping makes up to six of one. */
 #define EVENT_MAX 32
 #define WORD_MAX 64
 #define NAME_MAX_ 128
 #define VERSION_MAX 192
 #define DETAIL_MAX 400
+#define ACCOUNT_MAX (MK_K8S_NAMESPACE_MAX + 1 + MK_K8S_ACCOUNT_MAX) /* nothing in it is escaped */
 #define FIXED_MAX 640 /* keys, quotes, numbers, time, environment, mac */
 
-_Static_assert(EVENT_MAX + 5 * WORD_MAX + NAME_MAX_ + VERSION_MAX + DETAIL_MAX + FIXED_MAX <= MK_RECORD_MAX,
+_Static_assert(EVENT_MAX + 5 * WORD_MAX + NAME_MAX_ + VERSION_MAX + DETAIL_MAX + ACCOUNT_MAX + FIXED_MAX <= MK_RECORD_MAX,
 	       "a record always fits");
 
 static bool is_event(const char *s)
@@ -57,6 +60,15 @@ void mk_record_text(struct mk_jw *w, const char *key, const char *s, size_t limi
 	}
 }
 
+static void account(struct mk_jw *w, const struct mk_account *a)
+{
+	char text[ACCOUNT_MAX + 1];
+	if (!a || !a->ns[0])
+		return;
+	snprintf(text, sizeof text, "%s/%s", a->ns, a->name);
+	mk_record_text(w, "account", text, ACCOUNT_MAX);
+}
+
 void mk_record_fields(struct mk_jw *w, const struct mk_audit_rec *r)
 {
 	if (r->service && r->service[0])
@@ -69,6 +81,7 @@ void mk_record_fields(struct mk_jw *w, const struct mk_audit_rec *r)
 		mk_jw_knum(w, "gid", (int64_t)r->gid);
 		mk_jw_knum(w, "pid", (int64_t)r->pid);
 	}
+	account(w, r->account);
 	mk_record_text(w, "action", r->action, WORD_MAX);
 	mk_record_text(w, "connection", r->connection, NAME_MAX_);
 	mk_record_text(w, "version", r->version, VERSION_MAX);

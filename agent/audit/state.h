@@ -55,6 +55,7 @@ struct mk_audit {
 
 	const char *alarm;          /* the newest code written */
 	uint64_t grants, denials, refused, free_bytes;
+	uint64_t state, state_before; /* mk_audit_state; as the log had it when it was opened */
 	int64_t epoch_ms;           /* when the next epoch record is due */
 	uint8_t line[MK_CHAIN_MAC + MK_RECORD_MAX]; /* the previous mac, the record */
 };

@@ -64,6 +64,20 @@ static void find_last(struct mk_tail *t, const uint8_t *p, size_t n)
 	}
 }
 
+/* Back to the newest record that tells the durable state's generation. */
+static uint64_t find_state(const uint8_t *p, size_t n)
+{
+	uint64_t state = 0;
+	while (n > 0 && state == 0) {
+		const size_t start = whole_lines(p, n - 1);
+		struct mk_line l;
+		if (!mk_line_parse(mk_span(p + start, n - 1 - start), &l) || !mk_line_state(&l, &state))
+			state = 0;
+		n = start;
+	}
+	return state;
+}
+
 mk_must mk_tail_read(int fd, uint64_t size, struct mk_tail *ret)
 {
 	memset(ret, 0, sizeof *ret);
@@ -81,6 +95,7 @@ mk_must mk_tail_read(int fd, uint64_t size, struct mk_tail *ret)
 	if (n > whole)
 		note_torn(ret, p + whole, n - whole);
 	find_last(ret, p, whole);
+	ret->state = find_state(p, whole);
 	return MK_OK;
 }
 

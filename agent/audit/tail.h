@@ -13,6 +13,7 @@ struct mk_tail {
 	struct mk_line last; /* borrows `buf` */
 	size_t n;            /* its bytes in `buf` */
 	bool damaged;        /* whole lines behind it that are no records, or a tail too long to be a torn one */
+	uint64_t state;      /* the newest mk_audit_state in the last 64 KiB; 0: none */
 	uint64_t torn;       /* bytes behind the last newline */
 	uint8_t torn_hash[MK_CHAIN_MAC]; /* unkeyed BLAKE2b-256 of them */
 	uint8_t buf[MK_RECORD_MAX];

@@ -60,6 +60,7 @@ struct mk_verify {
 	int64_t mono;
 	struct mk_torn torn;
 	uint64_t pruned_last;
+	uint64_t state;         /* mk_audit_state, as told last */
 	bool expect_met;
 };
 

@@ -30,6 +30,40 @@ struct look { /* at one file */
 	struct mk_why *why;
 };
 
+/* A link that stands where a directory should is told from a file. */
+static int step(int at, const char *part, int flags)
+{
+	struct stat st;
+	const int fd = openat(at, part, flags | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOTDIR && fstatat(at, part, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+	return fd;
+}
+
+/* RESOLVE_NO_SYMLINKS by hand, part for part, each opened in the one before: systemd's RestrictSUIDSGID= takes openat2 away. */
+static int walk(const char *path, int flags)
+{
+	mk_fd at = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (path += strspn(path, "/"); at >= 0 && *path;) {
+		char part[MK_PATH_MAX];
+		const size_t n = strcspn(path, "/");
+		if (n >= sizeof part) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		memcpy(part, path, n);
+		part[n] = '\0';
+		path += n;
+		path += strspn(path, "/");
+		const int fd = step(at, part, *path ? O_PATH | O_DIRECTORY : flags);
+		if (fd < 0 || !*path)
+			return fd;
+		mk_close(at);
+		at = fd;
+	}
+	return at < 0 ? -1 : step(at, ".", flags);
+}
+
 static int open_at(int dirfd, const char *name, uint64_t flags, uint64_t resolve)
 {
 	const struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve | RESOLVE_NO_MAGICLINKS };
@@ -39,6 +73,8 @@ static int open_at(int dirfd, const char *name, uint64_t flags, uint64_t resolve
 		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
 			break;
 	}
+	if (fd < 0 && errno == ENOSYS && (resolve & RESOLVE_NO_SYMLINKS))
+		return dirfd == AT_FDCWD ? walk(name, (int)flags) : step(dirfd, name, (int)flags); /* then it is one part */
 	return (int)fd;
 }
 
@@ -58,7 +94,7 @@ static mk_must open_failed(const struct look *l, const char *path)
 		{ EPERM, MK_DENIED, "may not be opened by this user" },
 		{ ENXIO, MK_DENIED, "is not a regular file" },
 		{ ENAMETOOLONG, MK_TOO_LARGE, "is too long a path" },
-		{ ENOSYS, MK_SYSTEM, "cannot be opened safely: this kernel has no openat2 (Linux 5.6)" },
+		{ ENOSYS, MK_SYSTEM, "cannot be opened safely: this kernel has no openat2 (Linux 5.6), or a filter takes it away" },
 	};
 	const int error = errno;
 	for (size_t i = 0; i < MK_COUNT(known); i++)

@@ -31,11 +31,28 @@ mk_must mk_action_of(struct mk_span word, enum mk_action *ret)
 	return MK_BAD_REQUEST;
 }
 
+void mk_rule_done(struct mk_rule *r)
+{
+	free(r->patterns);
+	free(r->tags);
+	free(r->fields);
+	*r = (struct mk_rule){ 0 };
+}
+
+void mk_group_done(struct mk_group *g)
+{
+	free(g->services);
+	*g = (struct mk_group){ 0 };
+}
+
 void mk_rules_done(struct mk_rules *r)
 {
 	for (size_t i = 0; i < r->n_rules; i++)
-		free(r->rules[i].patterns);
+		mk_rule_done(&r->rules[i]);
+	for (size_t i = 0; i < r->n_groups; i++)
+		mk_group_done(&r->groups[i]);
 	free(r->rules);
+	free(r->groups);
 	free(r->services);
 	*r = (struct mk_rules){ 0 };
 }
@@ -63,13 +80,22 @@ mk_must mk_rules_add_service(struct mk_rules *r, const struct mk_service *s)
 	return MK_OK;
 }
 
+mk_must mk_rules_add_group(struct mk_rules *r, struct mk_group *group)
+{
+	void *items = r->groups;
+	MK_TRY(grow(&items, r->n_groups, MK_GROUPS_OF_SERVICES_MAX, sizeof *group));
+	r->groups = items;
+	r->groups[r->n_groups++] = *group;
+	*group = (struct mk_group){ 0 };
+	return MK_OK;
+}
+
 mk_must mk_rules_add_rule(struct mk_rules *r, struct mk_rule *rule)
 {
 	void *items = r->rules;
 	MK_TRY(grow(&items, r->n_rules, MK_RULES_MAX, sizeof *rule));
 	r->rules = items;
 	r->rules[r->n_rules++] = *rule;
-	rule->patterns = NULL;
-	rule->n_patterns = 0;
+	*rule = (struct mk_rule){ 0 };
 	return MK_OK;
 }

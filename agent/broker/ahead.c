@@ -78,12 +78,16 @@ static void refresh(struct mk_broker *b)
 
 /* ---- what policy can hand out ---- */
 
+/* Or could be, once its tags are known. */
 bool mk_ahead_can_be_handed_out(const struct mk_broker *b, const struct mk_name *name)
 {
+	const struct mk_subject about = mk_gate_subject(b, name);
 	const size_t n = mk_policy_services(b->policy);
-	for (uint32_t s = 0; s < n; s++)
-		if (mk_policy_check(b->policy, s, MK_ACTION_GET, name).decision == MK_ALLOW)
+	for (uint32_t s = 0; s < n; s++) {
+		const struct mk_verdict v = mk_policy_check(b->policy, s, MK_ACTION_GET, &about);
+		if (v.decision == MK_ALLOW || v.tags_matter)
 			return true;
+	}
 	return false;
 }
 

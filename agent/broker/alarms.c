@@ -37,6 +37,22 @@ static struct mk_alarm *find(struct mk_alarms *all, const struct mk_alarm *like)
 	return NULL;
 }
 
+static bool is_doubling(uint64_t n)
+{
+	return (n & (n - 1)) == 0;
+}
+
+/* The last places are for what does not stand at all yet, so that no crowd of one code hides another's. */
+static bool has_room(const struct mk_alarms *all, enum mk_alarm_code code)
+{
+	if (all->n < MK_ALARMS_MAX - MK_ALARM_COUNT)
+		return true;
+	for (size_t i = 0; i < all->n; i++)
+		if (all->items[i].code == code)
+			return false;
+	return all->n < MK_ALARMS_MAX;
+}
+
 static struct mk_alarm make(enum mk_alarm_code code, const char *subject)
 {
 	struct mk_alarm a = { .code = code, .since_ms = mk_wall_ms(), .count = 1 };
@@ -53,11 +69,9 @@ void mk_alarm_raise(struct mk_broker *b, enum mk_alarm_code code, const char *su
 		standing->count++;
 		return;
 	}
-	if (all->n < MK_ALARMS_MAX)
+	if (has_room(all, code))
 		all->items[all->n++] = a;
-	else
-		all->unlisted++;
-	if (all->unlisted & (all->unlisted - 1))
+	else if (!is_doubling(++all->unlisted))
 		return; /* what found no room cannot be told from its like: each doubling is logged */
 	mk_log(MK_ALARM, "alarm", MK_KV_S("code", rows[code].word), MK_KV_S("subject", a.subject), MK_KV_S("remedy", rows[code].text));
 }

@@ -2,7 +2,8 @@
  *
  * Alarms: what somebody must look at. Each has a code that never changes (docs/api.md lists
  * them), stands from when its condition begins until it ends, and is logged once then. A
- * bounded table; alarms that find no room in it are counted, and logged less and less.
+ * bounded table, in which many of one code leave room for the first of each other; alarms that
+ * find no room are counted, and logged less and less.
  */
 #ifndef MK_ALARMS_H
 #define MK_ALARMS_H
@@ -19,6 +20,16 @@
 	  "a token found no room in memory, so it is not served: fewer or smaller tokens for this instance")                    \
 	X(UNSEAL_FAILED, "unseal_failed",                                                                                       \
 	  "a sealed token was changed in memory: suspect the machine or an intruder; it stands until a restart")                \
+	X(ENVIRONMENT_MISMATCH, "environment_mismatch",                                                                         \
+	  "the store tags this connection's secret with another environment, or with none, so it is not served: tag it, or give this instance another path") \
+	X(ONE_VALUE_TWO_NAMES, "one_value_two_names",                                                                           \
+	  "this connection's token is also another connection's, so neither is served: one customer's system would be taken for another's; see which others have this alarm, and issue all but one anew") \
+	X(STATE_ROLLED_BACK, "state_rolled_back",                                                                               \
+	  "the state database is older than the audit log says, so a freeze may be lost: look there for the last freeze, and freeze again; it stands until a restart") \
+	X(TOKEN_KEYS_STALE, "token_keys_stale",                                                                                 \
+	  "the cluster's keys could not be had for an hour, or never: the keys of before count still; see that its API server answers") \
+	X(RELOAD_REFUSED, "reload_refused",                                                                                     \
+	  "the last reload was refused, so what was in force before it is still; a restart would fail: makinictl config check says what is wrong") \
 	X(UNWRAP_FAILED, "unwrap_failed",                                                                                       \
 	  "the wrapped secret id did not open, perhaps because somebody else opened it: destroy that secret id, give a new one")
 

@@ -6,6 +6,9 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/broker/ahead.h"
+#include "agent/broker/bearer.h"
+#include "agent/broker/credential.h"
+#include "agent/broker/evidence.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/http.h"
 #include "mk/own.h"
@@ -41,6 +44,11 @@ bool mk_broker_in_pod(const struct mk_broker *b)
 uint32_t mk_broker_generation(const struct mk_broker *b)
 {
 	return b->generation;
+}
+
+int mk_broker_proc(const struct mk_broker *b)
+{
+	return b->proc_fd;
 }
 
 struct mk_audit *mk_broker_audit(struct mk_broker *b)
@@ -92,6 +100,10 @@ static mk_must on_reload_done(struct mk_broker *b, struct mk_frame *f)
 {
 	struct mk_msg_result m;
 	MK_TRY(mk_msg_result_read(f->body, &m));
+	if (m.err == MK_OK)
+		mk_alarm_clear(b, MK_ALARM_RELOAD_REFUSED, "");
+	else
+		mk_alarm_raise(b, MK_ALARM_RELOAD_REFUSED, "");
 	if (b->reload && m.n == b->reload_n) {
 		struct mk_reload *r = MK_TAKE(b->reload);
 		r->done(r, &m);
@@ -120,7 +132,8 @@ static mk_must on_ping(struct mk_broker *b, struct mk_frame *f)
 static void drain(void *arg)
 {
 	struct mk_broker *b = arg;
-	if (mk_http_drain(b->http))
+	mk_credentials_leave(b->credentials);
+	if (mk_http_drain(b->http) && mk_credentials_idle(b->credentials))
 		mk_broker_stop(b, 0);
 	else
 		mk_timer_set(b->drain, DRAIN_LOOK_MS);
@@ -185,6 +198,7 @@ static void tick(void *arg)
 	mk_start_record_due(b);
 	mk_fetch_tick(b);
 	mk_ahead_tick(b);
+	mk_bearer_tick(b);
 	if (now - b->swept_ms >= SWEEP_MS) {
 		b->swept_ms = now;
 		mk_store_sweep(b->store, now, b->refresh.ttl_ms + b->refresh.serve_stale_ms);
@@ -199,6 +213,7 @@ mk_must mk_broker_new(struct mk_broker **ret)
 		return MK_NO_MEMORY;
 	b->started_ms = mk_wall_ms();
 	b->audit_was_writable = true;
+	b->proc_fd = -1;
 	mk_directory_done(&b->directory);
 	enum mk_err e = mk_loop_new(&b->loop);
 	if (e == MK_OK)
@@ -225,6 +240,7 @@ struct mk_broker *mk_broker_free(struct mk_broker *b)
 		return NULL;
 	if (b->http)
 		mk_http_free(b->http);
+	mk_credentials_free(b->credentials);
 	mk_config_forget(b);
 	mk_link_free(b->supervisor);
 	mk_link_free(b->fetcher);
@@ -235,10 +251,14 @@ struct mk_broker *mk_broker_free(struct mk_broker *b)
 	mk_seal_free(b->seal);
 	mk_rates_free(b->rates);
 	mk_missing_free(b->missing);
+	mk_statedb_free(b->db);
+	mk_bearer_free(b->bearer);
 	mk_policy_free(b->policy);
+	mk_shadow_done(&b->shadow);
 	mk_timer_free(b->tick);
 	mk_timer_free(b->drain);
 	mk_loop_free(b->loop);
+	mk_close(b->proc_fd);
 	free(b);
 	return NULL;
 }
@@ -258,7 +278,7 @@ static mk_must prepare(struct mk_broker *b, int link_fd, struct mk_why *why)
 	if (mk_secret_arena_init(SECRETS_SMALL, SECRETS_LARGE, &locked) != MK_OK)
 		return mk_why_set(why, MK_NO_MEMORY, "the memory for secrets cannot be reserved");
 	b->lock.state[MK_GUARD_MEMORY_LOCK] = locked ? MK_GUARD_FULL : MK_GUARD_NONE;
-	b->lock.state[MK_GUARD_PEER_PIDFD] = MK_GUARD_UNUSED; /* no rule asks for a process yet */
+	b->lock.state[MK_GUARD_PEER_PIDFD] = mk_peer_pidfd_works(link_fd) ? MK_GUARD_FULL : MK_GUARD_FALLBACK;
 	MK_TRY(mk_link_new(b->loop, link_fd, MK_ROLE_BROKER, MK_ROLE_SUPERVISOR, on_frame, on_gone, b, &b->supervisor));
 	mk_timer_set(b->tick, MK_TICK_MS);
 	return MK_OK;

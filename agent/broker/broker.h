@@ -9,7 +9,7 @@
 #include "agent/audit/audit.h"
 #include "agent/base/loop.h"
 #include "agent/broker/alarms.h"
-#include "agent/broker/gate.h"
+#include "agent/broker/shadow.h"
 #include "agent/ipc/ipc.h"
 #include "agent/ipc/msg_endpoint.h"
 
@@ -21,6 +21,7 @@ struct mk_loop *mk_broker_loop(struct mk_broker *b);
 const struct mk_conf_limits *mk_broker_limits(const struct mk_broker *b);
 bool mk_broker_in_pod(const struct mk_broker *b);
 uint32_t mk_broker_generation(const struct mk_broker *b);
+int mk_broker_proc(const struct mk_broker *b); /* /proc, or -1 where units are not told: in a pod */
 struct mk_audit *mk_broker_audit(struct mk_broker *b);
 
 /* Why the instance is not ready: bits 1 << enum mk_reason, 0 when it is. */
@@ -31,6 +32,7 @@ struct mk_broker_status {
 	uint32_t generation;
 	int64_t started_ms;                       /* wall clock */
 	uint32_t tokens, waiters, secrets_in_use;
+	struct mk_shadow_status shadow;
 	struct mk_audit_status audit;
 	struct mk_msg_role roles[MK_ROLE_COUNT];  /* pid 0: not known */
 	struct mk_store_status {
@@ -46,6 +48,13 @@ struct mk_broker_status {
 	} stores[MK_BACKENDS_MAX];
 	size_t n_stores;
 	struct mk_alarms alarms;
+	struct mk_keys_status {
+		bool on;
+		const char *from;                 /* "file" or "api_server" */
+		uint32_t keys;
+		int64_t fetched_ms;               /* wall clock, or MK_TIME_NONE */
+		const char *last_error;           /* mk_err_word, or "" */
+	} token_keys;
 };
 void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret);
 

@@ -8,7 +8,9 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/broker/ahead.h"
+#include "agent/broker/bearer.h"
 #include "agent/broker/endpoints.h"
+#include "agent/broker/environment.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/pending.h"
 #include "mk/own.h"
@@ -22,6 +24,9 @@ static struct mk_pending *pending_free(struct mk_pending *p)
 {
 	if (p) {
 		mk_rules_done(&p->rules);
+		mk_rules_done(&p->shadow);
+		mk_policy_free(p->shadow_policy);
+		mk_bearer_free(p->bearer);
 		for (size_t i = 0; i < p->n_listeners; i++)
 			mk_close(p->listeners[i].fd);
 		for (size_t i = 0; i < p->n_watches; i++)
@@ -64,21 +69,55 @@ static mk_must on_audit(struct mk_broker *b, struct mk_frame *f)
 	return mk_msg_audit_read(f->body, &b->pending->audit);
 }
 
+static mk_must on_state(struct mk_broker *b, struct mk_frame *f)
+{
+	b->pending->has_state = true;
+	return mk_msg_state_read(f->body, &b->pending->state);
+}
+
+static mk_must on_kubernetes(struct mk_broker *b, struct mk_frame *f)
+{
+	struct mk_msg_kubernetes m;
+	MK_TRY(mk_msg_kubernetes_read(f->body, &m));
+	b->pending->bearer = mk_bearer_free(b->pending->bearer);
+	return mk_bearer_new(&m, &b->pending->bearer);
+}
+
+static struct mk_rules *rules_of(struct mk_pending *p)
+{
+	return p->has_shadow ? &p->shadow : &p->rules;
+}
+
+static mk_must on_shadow(struct mk_broker *b, struct mk_frame *f)
+{
+	struct mk_msg_number m;
+	MK_TRY(mk_msg_number_read(f->body, &m));
+	if (b->pending->has_shadow)
+		return MK_BAD_REQUEST;
+	b->pending->has_shadow = true;
+	b->pending->shadow.environment = b->pending->begin.environment;
+	return MK_OK;
+}
+
 static mk_must on_service(struct mk_broker *b, struct mk_frame *f)
 {
 	struct mk_service s;
 	MK_TRY(mk_msg_service_read(f->body, &s));
-	return mk_rules_add_service(&b->pending->rules, &s);
+	return mk_rules_add_service(rules_of(b->pending), &s);
 }
 
 static mk_must on_rule(struct mk_broker *b, struct mk_frame *f)
 {
-	struct mk_rule rule;
+	mk_auto(mk_rule_done) struct mk_rule rule = { 0 };
 	MK_TRY(mk_msg_rule_read(f->body, &rule));
-	const enum mk_err e = mk_rules_add_rule(&b->pending->rules, &rule);
-	if (e != MK_OK)
-		free(rule.patterns);
-	return e;
+	return mk_rules_add_rule(rules_of(b->pending), &rule);
+}
+
+static mk_must on_group(struct mk_broker *b, struct mk_frame *f)
+{
+	mk_auto(mk_group_done) struct mk_group group = { 0 };
+	MK_TRY(mk_msg_group_read(f->body, &group));
+	return mk_rules_add_group(rules_of(b->pending), &group);
 }
 
 static mk_must on_store(struct mk_broker *b, struct mk_frame *f)
@@ -145,6 +184,8 @@ static mk_must may_change(const struct mk_broker *b, const struct mk_pending *p,
 		return mk_why_set(why, MK_CONFLICT, "platform cannot change while the instance runs: restart it");
 	if (b->exceptions != p->begin.exceptions)
 		return mk_why_set(why, MK_CONFLICT, "lock-down exceptions cannot change while the instance runs: restart it");
+	if (strcmp(b->state_dir, p->state.dir) != 0)
+		return mk_why_set(why, MK_CONFLICT, "state_dir cannot change while the instance runs: restart it");
 	if (!same_audit(&b->audit_conf, &p->audit.audit))
 		return mk_why_set(why, MK_CONFLICT, "the audit section cannot change while the instance runs: restart it");
 	return MK_OK;
@@ -152,8 +193,8 @@ static mk_must may_change(const struct mk_broker *b, const struct mk_pending *p,
 
 mk_must mk_config_judge(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
 {
-	if (!p->has_limits || !p->has_audit || p->n_stores == 0 || p->n_listeners == 0)
-		return mk_why_set(why, MK_BAD_REQUEST, "the configuration came without its limits, audit, backends or listeners");
+	if (!p->has_limits || !p->has_audit || !p->has_state || p->n_stores == 0 || p->n_listeners == 0)
+		return mk_why_set(why, MK_BAD_REQUEST, "the configuration came without its limits, audit, state, backends or listeners");
 	for (size_t i = 0; i < p->n_watches; i++)
 		if (p->watches[i].backend >= p->n_stores)
 			return mk_why_set(why, MK_BAD_REQUEST, "a watch came for a backend that is not configured");
@@ -161,6 +202,10 @@ mk_must mk_config_judge(struct mk_broker *b, struct mk_pending *p, struct mk_why
 		MK_TRY(may_change(b, p, why));
 	else if (p->head_fd < 0)
 		return mk_why_set(why, MK_BAD_REQUEST, "the configuration came without the audit chain's head");
+	if (p->bearer)
+		MK_TRY(mk_bearer_judge(p->bearer, why));
+	if (p->has_shadow)
+		MK_TRY(mk_policy_new(&p->shadow, &p->shadow_policy, why));
 	return mk_policy_new(&p->rules, &p->policy, why);
 }
 
@@ -180,6 +225,10 @@ static bool same_stores(const struct mk_broker *b, const struct mk_pending *p)
 /* Tokens of other backends than the ones configured now are not served, stale or not. */
 static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 {
+	for (size_t i = 0; i < p->n_stores; i++) {
+		b->replicas[i].trust_tags = p->stores[i].trust_tags;
+		b->replicas[i].require_tag = p->stores[i].require_tag;
+	}
 	if (same_stores(b, p)) {
 		for (size_t i = 0; i < p->n_stores; i++)
 			b->replicas[i].calls_per_hour = p->stores[i].calls_per_hour;
@@ -187,11 +236,13 @@ static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 		return;
 	}
 	mk_store_clear(b->store);
+	mk_environment_settle(b);
 	mk_directory_done(&b->directory);
 	for (size_t i = 0; i < p->n_stores; i++) {
 		struct mk_replica *r = &b->replicas[i];
-		*r = (struct mk_replica){ .name = p->stores[i].name, .epoch = r->epoch + 1, .last_ok_ms = MK_TIME_NONE,
-					   .calls_per_hour = p->stores[i].calls_per_hour };
+		*r = (struct mk_replica){ .name = p->stores[i].name, .trust_tags = p->stores[i].trust_tags,
+					  .require_tag = p->stores[i].require_tag, .epoch = r->epoch + 1, .last_ok_ms = MK_TIME_NONE,
+					  .calls_per_hour = p->stores[i].calls_per_hour };
 		_Static_assert(sizeof r->type == sizeof p->stores[i].type, "copied whole");
 		memcpy(r->type, p->stores[i].type, sizeof r->type);
 	}
@@ -215,12 +266,18 @@ static void swap(struct mk_broker *b, struct mk_pending *p)
 {
 	mk_policy_free(b->policy);
 	b->policy = MK_TAKE(p->policy);
+	if (mk_shadow_set(&b->shadow, p->shadow_policy) == MK_OK)
+		p->shadow_policy = NULL;
+	else
+		mk_shadow_done(&b->shadow); /* it goes by the rules of now, or not at all */
 	b->generation = p->begin.generation;
 	b->environment = p->begin.environment;
 	b->in_pod = p->begin.platform == MK_POD;
 	b->exceptions = p->begin.exceptions;
 	b->refresh = p->limits.refresh;
 	b->limits = p->limits.limits;
+	b->two_person = p->state.two_person;
+	mk_bearer_swap(b, MK_TAKE(p->bearer));
 	b->audit_conf = p->audit.audit;
 	memcpy(b->policy_digest, p->audit.policy_digest, sizeof b->policy_digest);
 	b->swapped = true;
@@ -245,6 +302,7 @@ mk_must mk_config_swap(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 static mk_must take(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
 {
 	MK_TRY(mk_config_judge(b, p, why));
+	MK_TRY(mk_start_proc(b, p, why));
 	if (b->generation == 0)
 		MK_TRY(mk_start_first(b, p, why));
 	return mk_config_swap(b, p, why);
@@ -278,7 +336,7 @@ static mk_must say_refused(struct mk_broker *b, uint32_t generation, enum mk_err
 	if (why->line > 0) /* the policy's: its file is known to who sent it */
 		snprintf(m.text, sizeof m.text, "policy line %u: %s", why->line, why->text);
 	else
-		snprintf(m.text, sizeof m.text, "%s", why->text);
+		snprintf(m.text, sizeof m.text, "%.250s%s%s", why->file, why->file[0] ? ": " : "", why->text);
 	mk_msg_result_write(&w, &m);
 	MK_TRY(mk_wr_end(&w, &n));
 	return mk_link_send(b->supervisor, MK_MSG_REFUSED, mk_span(buf, n), -1);
@@ -306,7 +364,8 @@ static piece_fn *const pieces[MK_MSG_COUNT] = {
 	[MK_MSG_CONF_BEGIN] = on_begin,	    [MK_MSG_CONF_LIMITS] = on_limits, [MK_MSG_CONF_AUDIT] = on_audit,
 	[MK_MSG_CONF_SERVICE] = on_service, [MK_MSG_CONF_RULE] = on_rule,     [MK_MSG_CONF_STORE] = on_store,
 	[MK_MSG_LISTENER] = on_listener,    [MK_MSG_STORE_WATCH] = on_watch,  [MK_MSG_AUDIT_HEAD] = on_head,
-	[MK_MSG_CONF_END] = on_end,
+	[MK_MSG_CONF_GROUP] = on_group,	    [MK_MSG_CONF_SHADOW] = on_shadow, [MK_MSG_CONF_KUBERNETES] = on_kubernetes,
+		    [MK_MSG_CONF_END] = on_end,	    [MK_MSG_CONF_STATE] = on_state,
 };
 
 bool mk_config_is(enum mk_msg type)

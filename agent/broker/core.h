@@ -12,6 +12,8 @@
 #include "agent/broker/flight.h"
 #include "agent/broker/missing.h"
 #include "agent/broker/rate.h"
+#include "agent/broker/shadow.h"
+#include "agent/broker/statedb.h"
 #include "agent/broker/store.h"
 
 #define MK_TICK_MS     250
@@ -21,6 +23,8 @@
 struct mk_replica {
 	struct mk_word name;
 	char type[16];
+	bool trust_tags;      /* its tags may allow; else they only deny */
+	bool require_tag;     /* what it does not tag with this environment is refused */
 	uint32_t epoch;       /* moves on when what the store holds may have changed: older tokens are fetched again */
 	uint64_t calls;
 	bool called;
@@ -57,11 +61,13 @@ struct mk_broker {
 	uint32_t peers;                       /* fetchers that this process was given a link to */
 	int64_t left_ms;                      /* boot clock: the last one closed its link, and the supervisor was not told; 0: no */
 	struct mk_http *http;                 /* NULL before the first configuration */
+	struct mk_credentials *credentials;   /* as well */
 	struct mk_timer *tick, *drain;
 	struct mk_lockdown_report lock;
 	bool draining;
 	bool in_turn; /* gate.h */
 	int exit_code;
+	int proc_fd;                          /* /proc, to tell units; -1 in a pod */
 	int64_t started_ms;
 
 	/* the configuration in force */
@@ -71,12 +77,16 @@ struct mk_broker {
 	bool other_stores;    /* so that the fetcher of now knows others: it is asked no more, the next one comes */
 	uint32_t exceptions;
 	struct mk_policy *policy;
+	struct mk_shadow shadow;
 	struct mk_conf_refresh refresh;
 	struct mk_conf_limits limits;
 	struct mk_conf_audit audit_conf;
 	uint8_t policy_digest[32];
 	bool record_due; /* the configuration's audit record is not written yet */
 	struct mk_nobody nobody;
+	struct mk_bearer *bearer; /* NULL: no service-account token counts */
+	char state_dir[MK_PATH_MAX];
+	uint32_t two_person; /* bits 1 << enum mk_action */
 	struct mk_replica replicas[MK_BACKENDS_MAX];
 	size_t n_replicas;
 	struct mk_word listeners[MK_LISTENERS_MAX + 1];
@@ -94,6 +104,8 @@ struct mk_broker {
 	struct mk_rates *rates;
 	struct mk_missing *missing;
 	struct mk_ahead ahead;
+	struct mk_statedb *db;   /* NULL only in tests that do without */
+	struct mk_frozen frozen; /* as in the database, or newer where that could not be written */
 
 	/* health and status */
 	bool health_sent;
@@ -126,7 +138,7 @@ void mk_health_tick(struct mk_broker *b);
 void mk_health_tell_head(struct mk_broker *b);
 bool mk_health_log_replaced(struct mk_broker *b);     /* a new directory stands in its place: only a fresh process may open it */
 /* Code and subject are one alarm: logged, and listed in status until it is cleared. subject: what of several is meant (a
- * backend's name), "" where there is but one; no connection's and no service's name, as status shows none. */
+ * backend's name, a connection's where the alarm is about its token), "" where there is but one; no service's name. */
 void mk_alarm_raise(struct mk_broker *b, enum mk_alarm_code code, const char *subject);
 void mk_alarm_clear(struct mk_broker *b, enum mk_alarm_code code, const char *subject);
 

@@ -62,6 +62,12 @@ size_t mk_names_after(const struct mk_names *names, const struct mk_name *after)
 	return low;
 }
 
+bool mk_names_have(const struct mk_names *names, const struct mk_name *name)
+{
+	const size_t after = mk_names_after(names, name);
+	return after > 0 && mk_name_eq(&names->items[after - 1].name, name);
+}
+
 void mk_directory_set(struct mk_directory *d, struct mk_names *names, uint8_t backend, uint32_t epoch, int64_t boot_ms)
 {
 	if (d->held && d->backend == backend && (int32_t)(d->epoch - epoch) > 0) {

@@ -31,6 +31,8 @@ void mk_names_done(struct mk_names *names);
 /* The index of the first name after `after` ("": the first). */
 size_t mk_names_after(const struct mk_names *names, const struct mk_name *after);
 
+bool mk_names_have(const struct mk_names *names, const struct mk_name *name);
+
 /* Takes over names. A listing older than what is held is dropped. */
 void mk_directory_set(struct mk_directory *d, struct mk_names *names, uint8_t backend, uint32_t epoch, int64_t boot_ms);
 void mk_directory_done(struct mk_directory *d);

@@ -17,7 +17,7 @@
 #define HOUR_MS      3600000.0
 #define SAMPLES      256u  /* names that are judged by the policy; of more, evenly chosen ones stand for all */
 #define STRIDE       7919u /* a prime: one sample after the other, each is looked at once, and the first few are spread, too */
-#define LOOK_MS      5     /* then the loop goes on, and those looked at stand for all, however long a policy takes */
+#define LOOK_MS      2     /* then the loop goes on, and those looked at stand for all, however long a policy takes */
 #define JITTER_STEPS 16u
 
 /* ---- what the fetcher says ---- */

@@ -10,17 +10,27 @@
 #include <sodium.h>
 
 #define TAG_BYTES 16
-#define INPUT_MAX 512
+#define INPUT_MAX (512 + MK_RULE_FIELDS_MAX * (MK_FIELD_MAX + 4))
 _Static_assert(TAG_BYTES * 2 < MK_ETAG_MAX, "the tag in hexadecimal and its NUL");
 
-void mk_etag_make(const struct mk_name *name, const char *version, char out[MK_ETAG_MAX])
+/* All fields are written as nothing, a list of none as its length. */
+static void write_fields(struct mk_wr *w, const struct mk_rule *allow)
+{
+	if (!allow->fields_set)
+		return;
+	mk_wr_u32(w, (uint32_t)allow->n_fields);
+	for (size_t i = 0; i < allow->n_fields; i++)
+		mk_wr_str(w, allow->fields[i].s);
+}
+
+void mk_etag_make(const struct mk_name *name, const char *version, const struct mk_rule *allow, char out[MK_ETAG_MAX])
 {
 	uint8_t in[INPUT_MAX], hash[TAG_BYTES];
 	struct mk_wr w = mk_wr_of(in, sizeof in);
 	mk_wr_name(&w, name);
 	mk_wr_str(&w, version);
 	mk_wr_str(&w, ""); /* mapping */
-	mk_wr_str(&w, ""); /* granted fields */
+	write_fields(&w, allow);
 	size_t n = 0;
 	const enum mk_err e = mk_wr_end(&w, &n);
 	mk_assert(e == MK_OK);

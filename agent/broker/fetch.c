@@ -5,6 +5,9 @@
  */
 #include "agent/broker/fetch.h"
 
+#include "agent/broker/bearer.h"
+#include "agent/broker/environment.h"
+
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/broker/endpoints.h"
@@ -161,6 +164,7 @@ static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const st
 		.name = f->key.name, .slot = slot_of(f), .version = m->err == MK_OK ? m->meta.version : "",
 		.created_ms = m->err == MK_OK ? m->meta.created_ms : MK_TIME_NONE, .disabled = disabled,
 		.leaves = m->leaves, .backend = f->backend, .epoch = f->epoch,
+		.tags = m->meta.tags, .n_tags = m->err == MK_OK ? m->meta.n_tags : 0,
 		.wall_ms = mk_wall_ms(), .boot_ms = mk_boot_ms(),
 	};
 	const enum mk_err e = mk_store_put(b->store, &got, &fault);
@@ -169,6 +173,7 @@ static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const st
 	else if (e == MK_NO_MEMORY)
 		mk_alarm_raise(b, MK_ALARM_STORE_FULL, "");
 	else if (e == MK_OK) {
+		mk_environment_look(b, &got);
 		mk_missing_drop(b->missing, &f->key.name, f->key.previous);
 		mk_alarm_clear(b, MK_ALARM_STORE_FULL, "");
 	}
@@ -178,6 +183,7 @@ static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const st
 static void not_there(struct mk_broker *b, const struct mk_flight *f)
 {
 	mk_store_remove(b->store, &f->key.name, slot_of(f));
+	mk_environment_settle(b);
 	if (f->joinable) /* else the store has changed since it was asked */
 		mk_missing_add(b->missing, &f->key.name, f->key.previous, mk_boot_ms());
 }
@@ -284,6 +290,8 @@ static enum mk_err on_frame(void *arg, struct mk_frame *f)
 		e = on_listed(b, f->body);
 	else if (f->type == MK_MSG_ENDPOINT_STATE)
 		e = mk_endpoints_take(b, f->body);
+	else if (f->type == MK_MSG_KEYS)
+		e = mk_bearer_keys(b, f->body);
 	mk_health_check(b);
 	return e;
 }

@@ -9,6 +9,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/environment.h"
 #include "agent/broker/etag.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/gate_part.h"
@@ -19,6 +20,9 @@ struct get {
 	const struct mk_ask *ask;
 	struct mk_waiter *w;
 	struct mk_audit_rec rec;
+	bool paid;        /* for the rate, before it waited */
+	bool names_asked; /* it waited for the names, which have come or not */
+	struct mk_verdict verdict; /* the last one */
 	/* what was chosen */
 	struct mk_entry *entry;
 	const struct mk_version *version;
@@ -100,24 +104,81 @@ static bool good_stale(const struct get *g, const struct mk_version *v)
 	return !expired(v) && age_ms(v) < g->b->refresh.ttl_ms + g->b->refresh.serve_stale_ms;
 }
 
+/* ---- may they ---- */
+
+/* Could other tags than those that are held, if any, change the answer, and may they be others by now? */
+static bool tags_may_help(const struct get *g, const struct mk_caller *c, const struct mk_verdict *v)
+{
+	const struct mk_version *held = mk_entry_newest(mk_store_find(g->b->store, &g->ask->name));
+	if (!held)
+		return v->tags_matter;
+	const bool old = mk_gate_changed(g->b, held->backend, held->epoch) || age_ms(held) >= g->b->refresh.ttl_ms;
+	if (!old || mk_gate_failing(g->b, &held->failure))
+		return false;
+	struct mk_subject unknown = mk_gate_subject(g->b, &g->ask->name);
+	unknown.tags_known = false;
+	return mk_policy_check(g->b->policy, c->service, MK_ACTION_GET, &unknown).tags_matter;
+}
+
+/* The names, where they are not known: once for a caller. True when it waits. */
+static bool waits_for_names(struct get *g)
+{
+	const struct mk_flight_key key = { .kind = MK_FLIGHT_LIST };
+	struct mk_broker *b = g->b;
+	if (g->names_asked || mk_gate_names_fresh(b) || mk_gate_failing(b, &b->directory.failure))
+		return false;
+	g->w->for_names = mk_fetch_wait(b, &key, g->w) == MK_OK;
+	return g->w->for_names;
+}
+
+/* A name that the store does not have is not asked for on the strength of a guess; and what
+ * goes wrong on this way is the same denial, so that it tells nothing of what there is. */
+static bool waits_for_tags(struct get *g, struct mk_caller *c, const struct mk_verdict *v)
+{
+	const struct mk_verdict none = { .rule = MK_NO_RULE };
+	const struct mk_flight_key key = { MK_FLIGHT_GET, g->ask->name, g->ask->previous };
+	unsigned unused = 0;
+	if (g->w->fetched || g->b->frozen.on || !tags_may_help(g, c, v))
+		return false;
+	if (!g->paid && mk_gate_rate(g->b, c, &none, &unused) != MK_OK)
+		return false;
+	if (known_missing(g))
+		return false;
+	if (waits_for_names(g))
+		return true;
+	return mk_names_have(&g->b->directory.names, &g->ask->name) && mk_fetch_wait(g->b, &key, g->w) == MK_OK;
+}
+
 /* Policy, and the rate, which a caller that comes back after a fetch has paid already. */
 static mk_must may_get(struct get *g, struct mk_caller *c, unsigned *retry_after_s)
 {
 	mk_gate_record(g->b, c, MK_ACTION_GET, &g->rec);
 	g->rec.connection = g->ask->name.s;
-	const struct mk_verdict v = mk_policy_check(g->b->policy, c->service, MK_ACTION_GET, &g->ask->name);
+	const struct mk_subject about = mk_gate_subject(g->b, &g->ask->name);
+	const struct mk_verdict v = mk_policy_check(g->b->policy, c->service, MK_ACTION_GET, &about);
 	g->rec.rule_line = mk_gate_line(g->b, &v);
-	if (v.decision != MK_ALLOW)
+	g->verdict = v;
+	if (v.decision != MK_ALLOW && waits_for_tags(g, c, &v))
+		return MK_OK;
+	if (v.decision != MK_ALLOW || (g->ask->bare && !mk_rule_grants(v.allow, "access_token")))
 		return mk_gate_deny(g->b, &g->rec, MK_DENIED);
-	if (g->w->fetched)
+	if (g->b->frozen.on)
+		return mk_gate_deny(g->b, &g->rec, MK_FROZEN);
+	if (g->paid)
 		return MK_OK;
 	if (mk_gate_rate(g->b, c, &v, retry_after_s) != MK_OK)
 		return mk_gate_deny(g->b, &g->rec, MK_RATE_LIMITED);
 	return MK_OK;
 }
 
+/* ---- which version ---- */
+
 static mk_must settle(struct get *g, const struct mk_version *v, bool stale)
 {
+	if (!mk_environment_fits(g->b, v->backend, v->tags, v->n_tags))
+		return MK_BACKEND;
+	if (mk_store_twice(g->b->store, &g->ask->name, v))
+		return MK_BACKEND;
 	if (v->disabled)
 		return MK_DISABLED;
 	if (expired(v))
@@ -183,7 +244,22 @@ static void describe(const struct get *g, struct mk_answer *a)
 	_Static_assert(sizeof a->token_type > MK_TOKEN_TYPE_MAX && sizeof a->version > MK_VERSION_MAX, "whole");
 	memcpy(a->version, v->version, strlen(v->version) + 1);
 	memcpy(a->token_type, v->token_type, strlen(v->token_type) + 1);
-	mk_etag_make(&g->ask->name, v->version, a->etag);
+	a->has_token = mk_rule_grants(g->verdict.allow, "access_token");
+	mk_etag_make(&g->ask->name, v->version, g->verdict.allow, a->etag);
+}
+
+/* What is known of the token, without the token: nothing is unsealed. */
+static mk_must hand_out_frame(struct get *g, struct mk_answer *a)
+{
+	mk_auto(mk_secret_freep) struct mk_secret *room = NULL;
+	MK_TRY(mk_secret_new(MK_ANSWER_FRAME, &room));
+	g->rec.event = "grant";
+	g->rec.version = a->version;
+	g->rec.state = mk_state_word(a->state);
+	g->rec.detail = "without access_token";
+	MK_TRY(mk_audit_write(g->b->audit, &g->rec));
+	a->room = MK_TAKE(room);
+	return MK_OK;
 }
 
 /* The slab's slots first, so that a record is followed by an answer; then the record; then the token. */
@@ -218,7 +294,7 @@ static mk_must answer(struct get *g, struct mk_answer *ret)
 	g->entry->at[slot_of(g)].used = true;
 	a.not_modified = g->ask->if_none_match.n > 0 && mk_etag_match(g->ask->if_none_match, a.etag);
 	if (!a.not_modified)
-		MK_TRY(hand_out(g, &a));
+		MK_TRY(a.has_token ? hand_out(g, &a) : hand_out_frame(g, &a));
 	*ret = a;
 	return MK_OK;
 }
@@ -232,23 +308,40 @@ void mk_gate_turn(struct mk_broker *b, bool begins)
 		mk_audit_turn(b->audit, begins);
 }
 
+static mk_must get(struct get *g, struct mk_caller *c, struct mk_answer *ret, unsigned *retry_after_s)
+{
+	struct mk_waiter *w = g->w;
+	if (!g->b->in_turn)
+		mk_watch_poll(g->b);
+	w->uid = c->evidence.uid;
+	g->paid = w->fetched;
+	g->names_asked = w->for_names;
+	if (w->for_names)
+		w->for_names = w->fetched = false; /* that was not yet the fetch for the token */
+	MK_TRY(may_get(g, c, retry_after_s));
+	if (w->waiting)
+		return MK_OK;
+	enum mk_err e = choose(g);
+	if (e != MK_OK)
+		return choice_failed(g, e);
+	if (w->waiting)
+		return MK_OK;
+	e = answer(g, ret);
+	if (e == MK_AUDIT)
+		mk_health_check(g->b);
+	return e;
+}
+
 mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_ask *ask, struct mk_waiter *w,
 		    struct mk_answer *ret, unsigned *retry_after_s)
 {
 	struct get g = { .b = b, .ask = ask, .w = w };
 	if (b->generation == 0)
 		return MK_NOT_READY;
-	if (!b->in_turn)
-		mk_watch_poll(b);
-	MK_TRY(may_get(&g, c, retry_after_s));
-	w->uid = c->evidence.uid;
-	enum mk_err e = choose(&g);
-	if (e != MK_OK)
-		return choice_failed(&g, e);
-	if (w->waiting)
-		return MK_OK;
-	e = answer(&g, ret);
-	if (e == MK_AUDIT)
-		mk_health_check(b);
+	const enum mk_err e = get(&g, c, ret, retry_after_s);
+	if (b->shadow.policy && !w->waiting) { /* by the tags that decided, which a fetch may have brought */
+		const struct mk_subject about = mk_gate_subject(b, &ask->name);
+		mk_shadow_compare(b, c, MK_ACTION_GET, &about, &g.verdict);
+	}
 	return e;
 }

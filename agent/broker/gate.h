@@ -21,6 +21,7 @@ struct mk_caller {
 	struct mk_evidence evidence;
 	uint32_t service;     /* MK_NO_SERVICE: nobody */
 	uint32_t generation;  /* of the policy that made `service`; 0: not looked up yet */
+	const char *account_fault; /* a fixed word: why this request has no account although it needs one; NULL */
 };
 
 enum mk_cache { MK_CACHE_HIT, MK_CACHE_MISS, MK_CACHE_STALE };
@@ -36,6 +37,7 @@ struct mk_ask {
 	int64_t max_age_ms;        /* ?max_age=: fetched longer ago than this is fetched again; 0: as fresh as the ttl wants it */
 	const char *not_version;   /* ?not=: this version was refused to the caller, look for another; NULL: none */
 	bool waited;               /* the caller was woken after a fetch: X-Cache is a miss */
+	bool bare;                 /* the answer is to be the bare token: denied where policy does not give access_token */
 	struct mk_span if_none_match; /* the header's raw value, "" where there is none; list and * as RFC 9110 13.1.2 */
 };
 
@@ -49,7 +51,8 @@ struct mk_answer {
 	int64_t age_s;             /* since it was fetched */
 	bool stale;
 	char token_type[32];       /* "bearer" where the store says nothing */
-	struct mk_secret *leaves;  /* owned by the answer; NULL with not_modified */
+	bool has_token;            /* policy gives access_token; without it nothing is unsealed */
+	struct mk_secret *leaves;  /* owned by the answer; NULL with not_modified, or without a token */
 	struct mk_secret *room;    /* owned, empty: for the body, taken before the record so that no answer fails for want of it */
 	struct mk_span token;      /* borrows leaves */
 };
@@ -65,6 +68,7 @@ struct mk_waiter {
 	uid_t uid;
 	bool waiting;
 	bool fetched;             /* a fetch for it ended: fail with `err` rather than begin another */
+	bool for_names;           /* it is, or was, a fetch of the names, before the one that may follow */
 	enum mk_err err;
 };
 void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w);
@@ -93,6 +97,12 @@ mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_n
 
 /* An action on the instance (MK_ACTION_STATUS, MK_ACTION_RELOAD): policy, then a synced audit record. */
 mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action);
+
+/* What a decision about a name goes by: its tags as they were fetched last. */
+struct mk_subject mk_gate_subject(const struct mk_broker *b, const struct mk_name *name);
+
+/* Would policy let it through? Not recorded: only for what must not even be read of others (a body). */
+bool mk_gate_would(struct mk_broker *b, struct mk_caller *c, enum mk_action action);
 
 /* A request that never reached a decision on a name (bad name, unknown path, wrong method, too many
  * connections): counted and written to the audit log as a coalesced denial. */

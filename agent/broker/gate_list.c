@@ -10,12 +10,6 @@
 #define LIST_MAX  1000u
 #define CALL_NAMES 100u /* looking through so many names costs what another call does */
 
-static bool fresh(const struct mk_broker *b)
-{
-	const struct mk_directory *d = &b->directory;
-	return d->held && !mk_gate_changed(b, d->backend, d->epoch) && mk_boot_ms() - d->fetched_ms < b->refresh.ttl_ms;
-}
-
 static bool good_stale(const struct mk_broker *b)
 {
 	const struct mk_directory *d = &b->directory;
@@ -27,7 +21,7 @@ static mk_must directory_ready(struct mk_broker *b, struct mk_waiter *w)
 {
 	const struct mk_flight_key key = { .kind = MK_FLIGHT_LIST };
 	const struct mk_directory *d = &b->directory;
-	if (fresh(b))
+	if (mk_gate_names_fresh(b))
 		return MK_OK;
 	if (w->fetched) {
 		if (w->err == MK_OK)
@@ -56,14 +50,16 @@ static void describe(struct mk_broker *b, const struct mk_listed *from, struct m
 		to->state = MK_STATE_EXPIRED;
 }
 
-/* At most n of the names after `after` that the service may list; true where there are more. *looked counts all it went through. */
-static bool collect(struct mk_broker *b, uint32_t service, const struct mk_name *after, size_t n,
+/* At most n of the names after `after` that the caller may list; true where there are more. *looked counts all it went through. */
+static bool collect(struct mk_broker *b, const struct mk_caller *c, const struct mk_name *after, size_t n,
 		    struct mk_list_item *items, size_t *ret_n, size_t *looked)
 {
 	const struct mk_names *names = &b->directory.names;
 	*ret_n = 0;
 	for (size_t i = mk_names_after(names, after); i < names->n; i++, (*looked)++) {
-		const struct mk_verdict v = mk_policy_check(b->policy, service, MK_ACTION_LIST, &names->items[i].name);
+		const struct mk_subject about = mk_gate_subject(b, &names->items[i].name);
+		const struct mk_verdict v = mk_policy_check(b->policy, c->service, MK_ACTION_LIST, &about);
+		mk_shadow_compare(b, c, MK_ACTION_LIST, &about, &v);
 		if (v.decision != MK_ALLOW)
 			continue;
 		if (*ret_n == n)
@@ -102,7 +98,7 @@ mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_n
 	if (w->waiting)
 		return MK_OK;
 	size_t found = 0, looked = 0;
-	const bool others = collect(b, c->service, after, n < LIST_MAX ? n : LIST_MAX, items, &found, &looked);
+	const bool others = collect(b, c, after, n < LIST_MAX ? n : LIST_MAX, items, &found, &looked);
 	mk_gate_spend(b, c, (uint32_t)(looked / CALL_NAMES));
 	rec.event = "list";
 	rec.count = found;

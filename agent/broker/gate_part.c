@@ -33,12 +33,36 @@ void mk_gate_record(struct mk_broker *b, struct mk_caller *c, enum mk_action act
 		.service = s ? s->name.s : NULL, .listener = c->evidence.socket.s, .peer = c->evidence.known,
 		.uid = c->evidence.uid, .gid = c->evidence.gid, .pid = c->evidence.pid,
 		.action = action < MK_ACTION_COUNT ? mk_action_word(action) : NULL, .rule_line = -1,
+		.account = c->evidence.account.ns[0] ? &c->evidence.account : NULL, .detail = c->account_fault,
 	};
 }
 
 int64_t mk_gate_line(const struct mk_broker *b, const struct mk_verdict *v)
 {
 	return v->rule == MK_NO_RULE ? -1 : (int64_t)mk_policy_rule(b->policy, v->rule)->line;
+}
+
+/* The store keeps tags for a secret, not for a version: what came last with any of them counts. */
+struct mk_subject mk_gate_subject(const struct mk_broker *b, const struct mk_name *name)
+{
+	struct mk_subject s = { .name = name };
+	const struct mk_version *v = mk_entry_newest(mk_store_find(b->store, name));
+	if (v) {
+		s.tags = v->tags;
+		s.n_tags = v->n_tags;
+		s.tags_known = true;
+		s.tags_trusted = v->backend < b->n_replicas && b->replicas[v->backend].trust_tags;
+		return s;
+	}
+	for (size_t i = 0; i < b->n_replicas; i++) /* whichever will answer */
+		s.tags_trusted = s.tags_trusted || b->replicas[i].trust_tags;
+	return s;
+}
+
+bool mk_gate_names_fresh(const struct mk_broker *b)
+{
+	const struct mk_directory *d = &b->directory;
+	return d->held && !mk_gate_changed(b, d->backend, d->epoch) && mk_boot_ms() - d->fetched_ms < b->refresh.ttl_ms;
 }
 
 enum mk_err mk_gate_deny(struct mk_broker *b, struct mk_audit_rec *rec, enum mk_err why)
@@ -96,18 +120,34 @@ bool mk_gate_try_again(const struct mk_failure *f)
 	return mk_boot_ms() - f->at_ms >= MK_PAUSE_MS;
 }
 
-mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+mk_must mk_gate_may(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret)
 {
+	struct mk_audit_rec rec;
 	if (b->generation == 0)
 		return MK_NOT_READY;
-	struct mk_audit_rec rec;
 	mk_gate_record(b, c, action, &rec);
-	const struct mk_verdict v = mk_policy_check(b->policy, c->service, action, NULL);
+	const struct mk_subject instance = { 0 };
+	const struct mk_verdict v = mk_policy_check(b->policy, c->service, action, &instance);
+	mk_shadow_compare(b, c, action, &instance, &v);
 	rec.rule_line = mk_gate_line(b, &v);
 	if (v.decision != MK_ALLOW)
 		return mk_gate_deny(b, &rec, MK_DENIED);
 	if (mk_gate_rate(b, c, &v, NULL) != MK_OK)
 		return mk_gate_deny(b, &rec, MK_RATE_LIMITED);
+	*ret = rec;
+	return MK_OK;
+}
+
+bool mk_gate_would(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	const struct mk_subject instance = { .name = NULL };
+	return mk_gate_who(b, c) && mk_policy_check(b->policy, c->service, action, &instance).decision == MK_ALLOW;
+}
+
+mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	struct mk_audit_rec rec;
+	MK_TRY(mk_gate_may(b, c, action, &rec));
 	rec.event = "admin";
 	return mk_audit_write_synced(b->audit, &rec);
 }

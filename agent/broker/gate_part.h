@@ -14,6 +14,10 @@
 void mk_gate_record(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret);
 /* The line of a verdict's rule; -1 for the default. */
 int64_t mk_gate_line(const struct mk_broker *b, const struct mk_verdict *v);
+/* May this caller do this to the instance? A denial is recorded; else *ret is the record that is still to be written. */
+mk_must mk_gate_may(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret);
+/* Is what is held of the names still as the store has it? */
+bool mk_gate_names_fresh(const struct mk_broker *b);
 /* Writes the denial, then returns why; AUDIT where it could not be written. */
 enum mk_err mk_gate_deny(struct mk_broker *b, struct mk_audit_rec *rec, enum mk_err why);
 /* The caller's bucket for this verdict; RATE_LIMITED is not recorded here. */

@@ -5,6 +5,7 @@
  */
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/bearer.h"
 #include "agent/broker/core.h"
 #include "agent/broker/endpoints.h"
 #include "agent/broker/fetch.h"
@@ -30,6 +31,8 @@ uint32_t mk_broker_reasons(const struct mk_broker *b)
 		reasons |= BIT(MK_REASON_FETCHER);
 	if (mk_fetch_failing(b))
 		reasons |= BIT(MK_REASON_BACKEND);
+	if (b->frozen.on)
+		reasons |= BIT(MK_REASON_FROZEN);
 	return reasons;
 }
 
@@ -94,7 +97,9 @@ void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret)
 		.waiters = (uint32_t)mk_flights_waiting(b->flights), .secrets_in_use = mk_secret_in_use(),
 		.n_stores = b->n_replicas, .alarms = b->alarms,
 	};
+	ret->shadow = b->shadow.status;
 	_Static_assert(sizeof ret->roles == sizeof b->roles, "copied whole");
+	mk_bearer_status(b, &ret->token_keys);
 	mk_audit_status(b->audit, &ret->audit);
 	memcpy(ret->roles, b->roles, sizeof ret->roles);
 	mk_endpoints_status(b, ret);

@@ -143,10 +143,26 @@ void mk_http_keep(struct mk_http *h, const struct mk_word *names, size_t n)
 		mk_timer_set(h->sweep, MK_SWEEP_MS);
 }
 
+static bool told_by_unit(const struct mk_policy *p, const struct mk_word *listener)
+{
+	for (size_t i = 0; p && i < mk_policy_services(p); i++) {
+		const struct mk_identity *id = &mk_policy_service(p, (uint32_t)i)->identity;
+		if ((id->set & MK_EVIDENCE_UNIT) && mk_word_eq(&id->socket, listener))
+			return true;
+	}
+	return false;
+}
+
 void mk_http_reconfigured(struct mk_http *h)
 {
-	for (struct mk_conn *c = h->conns; c; c = c->next)
+	for (struct mk_server *s = h->servers; s; s = s->next)
+		s->units = told_by_unit(mk_gate_policy(h->broker), &s->name);
+	for (struct mk_conn *c = h->conns; c; c = c->next) {
 		c->caller.generation = 0;
+		/* Evidence is taken at accept alone: where it was not looked for, its owner is to connect again. */
+		if (c->server->units && !c->peer.wanted && !c->gone && c->at == MK_AT_IDLE)
+			mk_conn_end(c);
+	}
 }
 
 /* What was sent before the listeners closed is read and answered; then quiet connections end. */

@@ -7,6 +7,7 @@
 #include "agent/broker/http_conn.h"
 
 #include "agent/base/clock.h"
+#include "agent/broker/bearer.h"
 #include "mk/own.h"
 
 #include <stdlib.h>
@@ -88,9 +89,13 @@ static void began(struct mk_server *s, struct MHD_Connection *mhd, void **contex
 			shutdown(fd, SHUT_RDWR);
 		return;
 	}
-	*c = (struct mk_conn){ .http = s->http, .server = s, .mhd = mhd, .fd = fd, .caller.service = MK_NO_SERVICE };
+	*c = (struct mk_conn){ .http = s->http, .server = s, .mhd = mhd, .fd = fd, .caller.service = MK_NO_SERVICE,
+			       .peer = MK_PEER_NONE };
 	mk_conn_enter(c, MK_AT_IDLE);
 	mk_evidence_take(fd, &s->name, &c->caller.evidence);
+	if (s->units)
+		mk_peer_take(fd, mk_broker_proc(s->http->broker), &c->caller.evidence, &c->peer);
+	s->http->pidfds += c->peer.pidfd >= 0;
 	link_in(c);
 	const enum mk_hint h = mk_limits_enter(c);
 	if (h == MK_HINT_NONE)
@@ -113,11 +118,15 @@ static void forget_request(struct mk_conn *c)
 		c->uid->answers -= c->unread;
 	c->unread = 0;
 	c->large = false;
+	free(c->body);
+	c->body = NULL;
+	c->body_n = c->body_cap = 0;
 	mk_turn_forget(c);
 	free(c->reloaded);
 	c->reloaded = NULL;
 	c->reloading = false;
 	c->waiter = (struct mk_waiter){ 0 };
+	mk_bearer_drop(&c->caller);
 	c->waited = false;
 	c->again = false;
 	c->looked = false;
@@ -128,6 +137,9 @@ static void ended(struct mk_conn *c)
 {
 	forget_request(c);
 	mk_limits_leave(c);
+	c->http->pidfds -= c->peer.pidfd >= 0;
+	mk_peer_done(&c->peer);
+	mk_bearer_seen_free(c->seen);
 	link_out(c);
 	free(c);
 }
@@ -150,7 +162,7 @@ void *mk_conn_request(void *cls, const char *uri, struct MHD_Connection *mhd)
 	c->watch = mk_loop_del(c->watch);
 	if (c->at == MK_AT_IDLE)
 		mk_conn_enter(c, MK_AT_HEAD);
-	c->ends = false;
+	c->ends = c->server->units && !c->peer.wanted; /* its owner is to connect again, with evidence of its unit */
 	mk_uri_parse(mk_span(uri, strlen(uri)), &c->uri);
 	return c;
 }

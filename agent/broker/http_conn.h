@@ -30,12 +30,15 @@ struct mk_server {
 	struct mk_http *http;
 	struct mk_word name;
 	bool admin, leaving;      /* leaving: accepts no more, ends with its last connection */
+	bool units;               /* a service is told by its unit here: the peer's process counts */
 	ino_t inode;              /* of the listening socket */
 	struct MHD_Daemon *daemon;
 	struct mk_source *source; /* the daemon's epoll descriptor */
 	struct mk_timer *timer;   /* when the daemon wants to run again, or its pause ends */
 	bool paused;
-	struct mk_conn *asked, *asked_last; /* whose requests are decided when this run of libmicrohttpd ends */
+	struct mk_asked {
+		struct mk_conn *first, *last;
+	} asked[2];               /* whose requests are decided when this run of libmicrohttpd ends: soon, late */
 	uint32_t connections;
 	uint64_t tried;           /* connections that came, also those refused */
 };
@@ -46,6 +49,7 @@ struct mk_http {
 	struct mk_conn *conns;
 	uint32_t open;            /* all connections, also those being closed */
 	uint32_t counted;         /* those of services that count against the limit */
+	uint32_t pidfds;          /* descriptors of their peers */
 	uint32_t fd_limit, fd_others; /* RLIMIT_NOFILE; descriptors that are not connections, as far as seen */
 	struct mk_uids uids;
 	struct mk_timer *sweep;
@@ -71,6 +75,8 @@ struct mk_conn {
 	int fd;                     /* libmicrohttpd's */
 	struct mk_uid *uid;         /* NULL: refused at accept */
 	struct mk_caller caller;    /* evidence pinned at accept */
+	struct mk_peer peer;
+	struct mk_bearer_seen *seen; /* owned; NULL: none */
 	enum mk_conn_at at;
 	int64_t since_ms;           /* boot clock, of `at` */
 	bool gone;                  /* nobody is to get an answer any more */
@@ -86,13 +92,15 @@ struct mk_conn {
 	bool waited;
 	bool woken;                 /* among http->woken */
 	struct mk_conn *woken_next;
-	bool asked;                 /* among server->asked */
+	bool asked, asked_late;     /* among server->asked */
 	bool again;                 /* it was decided before, and waited */
 	bool deciding, dropped;     /* dropped: decided, and there is no answer to be had */
 	struct mk_conn *asked_next;
 	struct MHD_Response *answer; /* owned: decided, handed over when libmicrohttpd comes again */
 	unsigned status;            /* of answer */
 	struct mk_waiter waiter;
+	char *body;                 /* owned; what came of it so far, with a NUL behind */
+	size_t body_n, body_cap;
 	struct mk_reload reload;
 	bool reloading;
 	struct mk_msg_result *reloaded; /* owned */
@@ -120,6 +128,7 @@ bool mk_conn_busy(const struct mk_conn *c);
  * after all of them were read, and their answers leave in one go. */
 void mk_turn_ask(struct mk_conn *c);                       /* in a handler: decide it when this run has ended */
 void mk_turn_forget(struct mk_conn *c);                    /* it needs no decision any more; frees its answer */
+bool mk_turn_due(const struct mk_server *s);               /* somebody asked and was not decided yet */
 bool mk_turn_decide(struct mk_server *s);                  /* some of those that asked; false: nobody did */
 bool mk_turn_under_way(const struct mk_conn *c);           /* it asked, and its answer was not handed over yet */
 /* In a handler, then: hands its answer over, suspends it, or waits on. */

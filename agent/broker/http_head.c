@@ -79,7 +79,7 @@ static enum mk_hint take(struct mk_head *h, struct mk_span key, struct mk_span v
 			return refused[i].hint;
 	if (same(key, "content-length"))
 		return take_length(h, value);
-	if (same(key, "host") && ++h->hosts > 1)
+	if ((same(key, "host") && ++h->hosts > 1) || (same(key, "authorization") && ++h->bearers > 1))
 		return MK_HINT_TWICE;
 	return MK_HINT_NONE;
 }

@@ -20,15 +20,15 @@
 /* Descriptors are given lowest first, so the highest one seen tells how many others there are. */
 static void learn_others(struct mk_http *h, int fd)
 {
-	const uint32_t below = (uint32_t)fd + 1;
-	if (below > h->open && below - h->open > h->fd_others)
-		h->fd_others = below - h->open;
+	const uint32_t below = (uint32_t)fd + 1, ours = h->open + h->pidfds;
+	if (below > ours && below - ours > h->fd_others)
+		h->fd_others = below - ours;
 }
 
 bool mk_limits_room(const struct mk_server *s)
 {
 	const struct mk_http *h = s->http;
-	return h->open + h->fd_others + MK_FD_RESERVE + (s->admin ? 0 : MK_FD_ADMIN) < h->fd_limit;
+	return h->open + h->pidfds + s->units + h->fd_others + MK_FD_RESERVE + (s->admin ? 0 : MK_FD_ADMIN) < h->fd_limit;
 }
 
 enum mk_hint mk_limits_enter(struct mk_conn *c)

@@ -25,17 +25,22 @@
 	X(NOT, BAD_REQUEST, 0, "not is the version that was refused to you, as an answer gave it: 1 to 64 characters")  \
 	X(LIMIT, BAD_REQUEST, 0, "limit is a number from 1 to 1000")                                                    \
 	X(AFTER, BAD_REQUEST, 0, "after is a connection's name, as next gave it")                                       \
+	X(ID, BAD_REQUEST, 0, "a proposal's id is up to 16 digits 0-9a-f, as the answer 202 gave it")                    \
 	X(HTTP_VERSION, BAD_REQUEST, 1, "only HTTP/1.1 and HTTP/1.0 are spoken here")                                   \
 	X(HEADER, BAD_REQUEST, 1, "a header's name or value holds a byte that does not belong there")                   \
 	X(TRANSFER, BAD_REQUEST, 1, "Transfer-Encoding is not taken: send a Content-Length")                            \
-	X(TWICE, BAD_REQUEST, 1, "Host and Content-Length may come only once")                                          \
+	X(TWICE, BAD_REQUEST, 1, "Host, Content-Length and Authorization may come only once")                                          \
 	X(HOST, BAD_REQUEST, 1, "a Host header is required, whatever its value"   )                                      \
 	X(LENGTH, BAD_REQUEST, 1, "Content-Length is a number in decimal digits")                                       \
 	X(FORWARDED, BAD_REQUEST, 1, "requests come straight from the service: no Origin, Forwarded, X-Forwarded-*, Via or Proxy-*") \
 	X(EXPECT, BAD_REQUEST, 1, "Expect is not taken")                                                                \
 	X(BODY, BAD_REQUEST, 1, "this call takes no body")                                                              \
+	X(JSON, BAD_REQUEST, 0, "the body is one JSON object with the texts that this call knows, without control characters") \
+	X(KEY, BAD_REQUEST, 0, "key is 32 random bytes in base64, made for this one comparison")                        \
+	X(SERVICE, BAD_REQUEST, 0, "the policy has no service of that name")                                            \
 	X(BODY_SIZE, TOO_LARGE, 1, "a body may have 8192 bytes at most")                                                \
 	X(HEAD_SIZE, TOO_LARGE, 1, "request line and headers may have 7168 bytes at most, where each header counts as 64 more") \
+	X(BEARER, UNAUTHENTICATED, 0, "this service shows a service-account token of this pod, made for the agent's audience: Authorization: Bearer; GET /v1/whoami says how it was taken") \
 	X(PATH, NOT_FOUND, 0, "there is no such resource on this socket")                                               \
 	X(METHOD, METHOD, 0, "this resource does not take that method; Allow names those it takes")                     \
 	X(DENIED, DENIED, 0, "the policy does not allow this to you; GET /v1/whoami says what it does allow")           \
@@ -53,6 +58,15 @@
 	X(AUDIT, AUDIT, 0, "the audit log cannot be written, and without a record nothing is handed out")               \
 	X(FROZEN, FROZEN, 0, "all hand-outs are frozen")                                                                \
 	X(TIMEOUT, TIMEOUT, 0, "the store did not answer in time")                                                      \
+	X(PROPOSAL, NOT_FOUND, 0, "no such proposal waits: it was carried out, its 15 minutes are over, or all was frozen anew or thawed since")            \
+	X(SAME_PERSON, CONFLICT, 0, "who proposed it cannot approve it: it takes another person, under another uid")    \
+	X(DIGEST, CONFLICT, 0, "the digest is not this proposal's: look at what is proposed again (makinictl status)")  \
+	X(WITHDRAWN, CONFLICT, 0, "who proposed it may not do it any more")                                             \
+	X(OVERTAKEN, CONFLICT, 0, "the freeze that it would end is not the one in force: look again (makinictl status), and propose anew") \
+	X(PROPOSALS, RATE_LIMITED, 0, "too many proposals wait for approval: approve them, or let them end")            \
+	X(NOT_KEPT, SYSTEM, 0, "everything is frozen now, but that could not be written to disk and ends with this process: see the log, make room, freeze again") \
+	X(NOT_RECORDED, SYSTEM, 0, "everything is frozen now and stays so, but the audit log could not be written: see makinictl status, repair it, freeze again") \
+	X(STATE, SYSTEM, 0, "the state database could not be written, so nothing was changed: see the log, make room in state_dir, try again") \
 	X(RELOAD, CONFLICT, 0, "the configuration in force stays")                                                      \
 	X(INTERNAL, BUG, 0, "something is wrong inside the agent; its log says more")
 

@@ -4,6 +4,7 @@
  * when it is done. The one problem document whose detail is not a fixed text: it names
  * the line of the configuration that is wrong, for the administrator who asked.
  */
+#include "agent/broker/http_acts.h"
 #include "agent/broker/http_reply.h"
 #include "agent/broker/http_routes.h"
 
@@ -47,17 +48,22 @@ static enum MHD_Result answer(struct mk_conn *c, const struct mk_msg_result *how
 				   mk_reply_doc(c, 409, MK_PROBLEM_TYPE, &d);
 }
 
-enum MHD_Result mk_route_reload(struct mk_conn *c)
+enum MHD_Result mk_route_reload_now(struct mk_conn *c)
 {
 	if (c->reloaded)
 		return answer(c, c->reloaded);
-	enum mk_err e = mk_gate_admin(c->http->broker, &c->caller, MK_ACTION_RELOAD);
-	if (e != MK_OK)
-		return mk_reply_err(c, e, 0);
 	c->reload.done = on_done;
-	e = mk_broker_reload(c->http->broker, &c->reload);
+	const enum mk_err e = mk_broker_reload(c->http->broker, &c->reload);
 	if (e != MK_OK)
 		return mk_reply_err(c, e, 1);
 	c->reloading = true;
 	return mk_conn_suspend(c);
+}
+
+enum MHD_Result mk_route_reload(struct mk_conn *c)
+{
+	enum MHD_Result answered;
+	if (c->reloaded || mk_route_begin(c, MK_ACTION_RELOAD, "reload", &answered))
+		return mk_route_reload_now(c);
+	return answered;
 }

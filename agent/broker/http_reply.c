@@ -80,13 +80,27 @@ static enum MHD_Result problem(struct mk_conn *c, enum mk_hint h, const struct m
 	return mk_reply(c, (unsigned)mk_err_http(mk_hint_err(h)), MK_PROBLEM_TYPE, mk_body_text(mk_problem_text(h)), headers);
 }
 
+/* The one header that goes with a refusal. */
+static struct mk_header challenge(enum mk_err e, const char *allow)
+{
+	if (allow)
+		return (struct mk_header){ "Allow", allow };
+	if (e == MK_RATE_LIMITED)
+		return (struct mk_header){ "Retry-After", "1" };
+	return (struct mk_header){ e == MK_UNAUTHENTICATED ? "WWW-Authenticate" : NULL, "Bearer" };
+}
+
 enum MHD_Result mk_reply_refused(struct mk_conn *c, enum mk_hint h, const char *allow)
 {
 	const enum mk_err e = mk_hint_err(h);
-	const struct mk_header headers[] = { { allow ? "Allow" : e == MK_RATE_LIMITED ? "Retry-After" : NULL, allow ? allow : "1" },
-					     { NULL, NULL } };
+	const struct mk_header headers[] = { challenge(e, allow), { NULL, NULL } };
 	mk_gate_refused(c->http->broker, &c->caller, e);
 	return problem(c, h, headers);
+}
+
+enum MHD_Result mk_reply_hint(struct mk_conn *c, enum mk_hint h)
+{
+	return problem(c, h, NULL);
 }
 
 enum MHD_Result mk_reply_err(struct mk_conn *c, enum mk_err e, unsigned retry_after_s)

@@ -26,6 +26,8 @@ enum MHD_Result mk_reply(struct mk_conn *c, unsigned status, const char *type, s
 
 /* A problem document, and a record of the refusal where the request never reached the gate. */
 enum MHD_Result mk_reply_refused(struct mk_conn *c, enum mk_hint h, const char *allow);
+/* The same for what is decided, and recorded, already. */
+enum MHD_Result mk_reply_hint(struct mk_conn *c, enum mk_hint h);
 /* An error of the gate, which has its record already. */
 enum MHD_Result mk_reply_err(struct mk_conn *c, enum mk_err e, unsigned retry_after_s);
 

@@ -67,7 +67,11 @@ static const struct path {
 	{ "/v1/health", MK_RES_HEALTH, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/status", MK_RES_STATUS, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/reload", MK_RES_RELOAD, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/freeze", MK_RES_FREEZE, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/policy/explain", MK_RES_EXPLAIN, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/fingerprints", MK_RES_FINGERPRINTS, of_none, MK_HINT_QUERY_NONE },
 };
+static const struct path approval_path = { "/v1/approvals/", MK_RES_APPROVAL, of_none, MK_HINT_QUERY_NONE };
 static const struct path token_path = { "/v1/tokens/", MK_RES_TOKEN, of_token, MK_HINT_QUERY_TOKEN };
 
 static struct mk_span from(struct mk_span s, size_t at)
@@ -159,6 +163,25 @@ static enum mk_hint read_token(struct mk_span path, struct mk_span query, struct
 	return read_query(&token_path, query, t);
 }
 
+static enum mk_hint read_approval(struct mk_span path, struct mk_span query, struct mk_uri *t)
+{
+	const struct mk_span id = from(path, strlen(approval_path.path));
+	t->resource = MK_RES_APPROVAL;
+	if (id.n == 0 || id.n > MK_ID_MAX)
+		return MK_HINT_ID;
+	for (size_t i = 0; i < id.n; i++)
+		if (!memchr("0123456789abcdef", id.p[i], 16))
+			return MK_HINT_ID;
+	memcpy(t->id, id.p, id.n);
+	return read_query(&approval_path, query, t);
+}
+
+static bool begins(struct mk_span path, const struct path *with)
+{
+	const size_t n = strlen(with->path);
+	return path.n >= n && memcmp(path.p, with->path, n) == 0;
+}
+
 static enum mk_hint parse(struct mk_span raw, struct mk_uri *t)
 {
 	struct mk_span path, query = raw;
@@ -168,9 +191,10 @@ static enum mk_hint parse(struct mk_span raw, struct mk_uri *t)
 	if (h != MK_HINT_NONE)
 		return h;
 	cut(&query, '?', &path);
-	const size_t prefix = strlen(token_path.path);
-	if (path.n >= prefix && memcmp(path.p, token_path.path, prefix) == 0)
+	if (begins(path, &token_path))
 		return read_token(path, query, t);
+	if (begins(path, &approval_path))
+		return read_approval(path, query, t);
 	h = check_segments(path);
 	const struct path *of = h == MK_HINT_NONE ? find(path) : NULL;
 	if (!of)

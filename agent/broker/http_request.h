@@ -20,7 +20,13 @@ enum mk_resource {
 	MK_RES_HEALTH,
 	MK_RES_STATUS,
 	MK_RES_RELOAD,
+	MK_RES_FREEZE,
+	MK_RES_APPROVAL,
+	MK_RES_FINGERPRINTS,
+	MK_RES_EXPLAIN,
 };
+
+#define MK_ID_MAX 16
 
 struct mk_uri {
 	enum mk_hint bad;       /* NONE: the rest holds */
@@ -31,13 +37,14 @@ struct mk_uri {
 	char not_version[MK_VERSION_MAX + 1]; /* TOKEN: ?not=VERSION; "": not given */
 	uint32_t limit;         /* TOKENS: 100 unless given */
 	struct mk_name after;   /* TOKENS: "" from the start */
+	char id[MK_ID_MAX + 1]; /* APPROVAL: hexadecimal digits */
 };
 void mk_uri_parse(struct mk_span raw, struct mk_uri *ret);
 
 /* What the headers say together. Zero it, give it each header, then look. */
 struct mk_head {
 	enum mk_hint bad;       /* the first that was wrong */
-	unsigned hosts, lengths, fields;
+	unsigned hosts, lengths, bearers, fields;
 	uint64_t body;          /* bytes announced by Content-Length, or more than MK_REQ_BODY_MAX */
 };
 #define MK_REQ_BODY_MAX 8192

@@ -6,16 +6,25 @@
  */
 #include "agent/broker/http_routes.h"
 
+#include "agent/broker/bearer.h"
 #include "agent/broker/http_reply.h"
 #include "mk/own.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static const struct mk_route routes[] = {
-	{ MK_RES_TOKEN,  "GET",  true,  false, mk_route_token, true },
-	{ MK_RES_TOKENS, "GET",  true,  false, mk_route_list, false },
-	{ MK_RES_WHOAMI, "GET",  true,  true,  mk_route_whoami, false },
-	{ MK_RES_HEALTH, "GET",  true,  true,  mk_route_health, false },
-	{ MK_RES_STATUS, "GET",  false, true,  mk_route_status, false },
-	{ MK_RES_RELOAD, "POST", false, true,  mk_route_reload, false },
+	{ MK_RES_TOKEN,    "GET",    true,  false, false, mk_route_token, true },
+	{ MK_RES_TOKENS,   "GET",    true,  false, false, mk_route_list, false },
+	{ MK_RES_WHOAMI,   "GET",    true,  true,  false, mk_route_whoami, false },
+	{ MK_RES_HEALTH,   "GET",    true,  true,  false, mk_route_health, false },
+	{ MK_RES_STATUS,   "GET",    false, true,  false, mk_route_status, false },
+	{ MK_RES_RELOAD,   "POST",   false, true,  false, mk_route_reload, false },
+	{ MK_RES_FREEZE,   "POST",   false, true,  true,  mk_route_freeze, false },
+	{ MK_RES_FREEZE,   "DELETE", false, true,  false, mk_route_thaw, false },
+	{ MK_RES_APPROVAL, "POST",   false, true,  true,  mk_route_approve, false },
+	{ MK_RES_EXPLAIN,  "POST",   false, true,  true,  mk_route_explain, false },
+	{ MK_RES_FINGERPRINTS, "POST", false, true, true,  mk_route_fingerprints, false },
 };
 
 void mk_route_woken(struct mk_waiter *w)
@@ -48,12 +57,44 @@ static bool too_long(const struct mk_conn *c, const struct mk_head *head)
 	return !i || i->header_size + (size_t)head->fields * MK_FIELD_BYTES > MK_POOL_BYTES - MK_ANSWER_HEAD;
 }
 
+static bool is_here(const struct mk_conn *c, const struct mk_route *r)
+{
+	return r->resource == c->uri.resource && (c->server->admin ? r->admin : r->service);
+}
+
+static const struct mk_route *find(const struct mk_conn *c, const char *method)
+{
+	for (size_t i = 0; i < MK_COUNT(routes); i++)
+		if (is_here(c, &routes[i]) && strcmp(method, routes[i].method) == 0)
+			return &routes[i];
+	return NULL;
+}
+
+static enum mk_hint make_room(struct mk_conn *c, size_t n)
+{
+	c->body = malloc(n + 1);
+	c->body_cap = c->body ? n : 0;
+	return c->body ? MK_HINT_NONE : MK_HINT_NO_MEMORY;
+}
+
+static enum MHD_Result take_body(struct mk_conn *c, const char *p, size_t *n)
+{
+	if (*n > c->body_cap - c->body_n)
+		return MHD_NO;
+	memcpy(c->body + c->body_n, p, *n);
+	c->body_n += *n;
+	*n = 0;
+	return MHD_YES;
+}
+
 /* What is wrong with the head, whatever the resource. A body that was announced is never read. */
-static enum mk_hint check_head(struct mk_conn *c, const char *version)
+static enum mk_hint check_head(struct mk_conn *c, const char *method, const char *version)
 {
 	struct mk_head head = { 0 };
+	const struct mk_route *r = find(c, method);
+	const bool takes_body = r && r->body && c->uri.bad == MK_HINT_NONE;
 	MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &head);
-	c->ends = head.body > 0 || head.bad != MK_HINT_NONE;
+	c->ends = (head.body > 0 && !takes_body) || head.bad != MK_HINT_NONE;
 	const bool newer = strcmp(version, "HTTP/1.1") == 0;
 	if (!newer && strcmp(version, "HTTP/1.0") != 0)
 		return MK_HINT_HTTP_VERSION;
@@ -65,23 +106,27 @@ static enum mk_hint check_head(struct mk_conn *c, const char *version)
 		return MK_HINT_HOST;
 	if (head.body > MK_REQ_BODY_MAX)
 		return MK_HINT_BODY_SIZE;
-	return head.body > 0 ? MK_HINT_BODY : c->uri.bad;
+	if (head.body > 0 && !takes_body)
+		return MK_HINT_BODY;
+	return head.body > 0 ? make_room(c, (size_t)head.body) : c->uri.bad;
 }
 
-static const struct mk_route *find(const struct mk_conn *c)
+/* "POST, DELETE" */
+static void methods_of(const struct mk_conn *c, char buf[32])
 {
+	size_t n = 0;
+	buf[0] = '\0';
 	for (size_t i = 0; i < MK_COUNT(routes); i++)
-		if (routes[i].resource == c->uri.resource && (c->server->admin ? routes[i].admin : routes[i].service))
-			return &routes[i];
-	return NULL;
+		if (is_here(c, &routes[i]) && n < 24)
+			n += (size_t)snprintf(buf + n, 32 - n, "%s%s", n ? ", " : "", routes[i].method);
 }
 
 /* The head is there. Only what ends the connection anyway is answered now: libmicrohttpd closes after
  * an answer that was given before it says that the request is complete. */
-static enum MHD_Result look_at_head(struct mk_conn *c, const char *version)
+static enum MHD_Result look_at_head(struct mk_conn *c, const char *method, const char *version)
 {
 	c->looked = true;
-	c->bad = check_head(c, version);
+	c->bad = check_head(c, method, version);
 	c->ends = c->ends || mk_hint_ends(c->bad);
 	return c->ends ? mk_reply_refused(c, c->bad, NULL) : MHD_YES;
 }
@@ -105,18 +150,45 @@ static enum MHD_Result go_on(struct mk_conn *c)
 	return MHD_YES;
 }
 
+/* These tell who they are taken for also those who are nobody. */
+static bool is_for_all(const struct mk_route *r)
+{
+	return r->resource == MK_RES_WHOAMI || r->resource == MK_RES_HEALTH;
+}
+
+/* Before any decision: whose account the request is of. */
+static bool knows_account(struct mk_conn *c, const struct mk_route *r, enum MHD_Result *ret)
+{
+	const enum mk_err e = mk_bearer_take(c->http->broker, &c->caller, mk_route_header(c, "Authorization"), &c->seen);
+	if (e == MK_OK || is_for_all(r))
+		return true;
+	*ret = e == MK_UNAUTHENTICATED ? mk_reply_refused(c, MK_HINT_BEARER, NULL) : mk_reply_err(c, e, 0);
+	return false;
+}
+
 static enum MHD_Result dispatch(struct mk_conn *c, const char *method)
 {
-	const struct mk_route *r = find(c);
+	const struct mk_route *r = find(c, method);
+	char allow[32];
 	if (c->bad != MK_HINT_NONE)
 		return mk_reply_refused(c, c->bad, NULL);
+	methods_of(c, allow);
 	if (!r)
-		return mk_reply_refused(c, MK_HINT_PATH, NULL);
-	if (strcmp(method, r->method) != 0)
-		return mk_reply_refused(c, MK_HINT_METHOD, r->method);
+		return mk_reply_refused(c, allow[0] ? MK_HINT_METHOD : MK_HINT_PATH, allow[0] ? allow : NULL);
+	enum MHD_Result refused;
+	if (!knows_account(c, r, &refused))
+		return refused;
 	c->route = r;
 	c->waiter.woken = mk_route_woken;
 	return go_on(c);
+}
+
+/* Who connected has ended: whoever holds the connection now is not who the evidence is of. */
+static enum MHD_Result left_behind(struct mk_conn *c)
+{
+	c->ends = true;
+	mk_gate_refused(c->http->broker, &c->caller, MK_DENIED);
+	return mk_reply_err(c, MK_DENIED, 0);
 }
 
 enum MHD_Result mk_route_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -126,10 +198,13 @@ enum MHD_Result mk_route_handle(void *cls, struct MHD_Connection *mhd, const cha
 	(void)cls;
 	(void)mhd;
 	(void)url;
-	(void)body;
-	if (!c || c->gone || !c->uid || *body_n > 0)
+	if (!c || c->gone || !c->uid)
 		return MHD_NO;
 	if (!c->looked)
-		return look_at_head(c, version);
+		return *body_n > 0 ? MHD_NO : look_at_head(c, method, version);
+	if (*body_n > 0)
+		return take_body(c, body, body_n);
+	if (!mk_peer_alive(&c->peer, mk_broker_proc(c->http->broker)))
+		return left_behind(c);
 	return c->route ? go_on(c) : dispatch(c, method);
 }

@@ -14,6 +14,7 @@ struct mk_route {
 	enum mk_resource resource;
 	const char *method;
 	bool service, admin; /* the kinds of listener that have it */
+	bool body;           /* may have one */
 	mk_route_fn *handle;
 	bool together;       /* decided with all that came in the same turn (http_turn.c) */
 };
@@ -21,7 +22,9 @@ struct mk_route {
 /* Decides a request whose route is known. */
 enum MHD_Result mk_route_decide(struct mk_conn *c);
 
-mk_route_fn mk_route_token, mk_route_list, mk_route_whoami, mk_route_health, mk_route_status, mk_route_reload;
+mk_route_fn mk_route_token, mk_route_list, mk_route_whoami, mk_route_health, mk_route_status, mk_route_reload, mk_route_freeze, mk_route_thaw,
+	mk_route_approve, mk_route_fingerprints,
+	mk_route_explain;
 
 /* For a request that waits at the gate: wakes the connection. */
 void mk_route_woken(struct mk_waiter *w);

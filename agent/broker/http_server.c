@@ -69,7 +69,7 @@ static void run_once(struct mk_server *s)
 		MHD_run(s->daemon); /* takes the answers … */
 		MHD_run(s->daemon); /* … and sends them */
 	}
-	if (s->asked)
+	if (mk_turn_due(s))
 		mk_timer_set(s->timer, 0);
 	else if (MHD_get_timeout(s->daemon, &ms) == MHD_YES)
 		mk_timer_set(s->timer, (int64_t)(ms < INT32_MAX ? ms : INT32_MAX));

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * GET /v1/status, for those whom policy grants `status`: the instance in figures. No
- * connection's name and no service's is in it.
+ * GET /v1/status, for those whom policy grants `status`: the instance in figures. A
+ * connection is named only by an alarm about it.
  */
 #include "agent/base/clock.h"
 #include "agent/base/lock/lockdown.h"
+#include "agent/broker/http_acts.h"
 #include "agent/broker/http_reply.h"
 #include "agent/broker/http_routes.h"
 
-#define STATUS_MAX ((size_t)64 * 1024)
+#define STATUS_MAX ((size_t)96 * 1024)
 #ifndef MK_VERSION
 #define MK_VERSION "unknown"
 #endif
@@ -33,6 +34,22 @@ static void write_audit(struct mk_jw *w, const struct mk_audit_status *a)
 	mk_jw_kstr(w, "head", a->head);
 	mk_jw_knum(w, "free_bytes", (int64_t)a->free_bytes);
 	mk_jw_knum(w, "grants", (int64_t)a->grants);
+	mk_jw_close(w, '}');
+}
+
+/* Null where no policy is compared with the one in force. */
+static void write_shadow(struct mk_jw *w, const struct mk_shadow_status *s)
+{
+	if (!s->on) {
+		mk_jw_knull(w, "policy_shadow");
+		return;
+	}
+	mk_jw_key(w, "policy_shadow");
+	mk_jw_open(w, '{');
+	mk_jw_knum(w, "decisions", (int64_t)s->decisions);
+	mk_jw_knum(w, "would_deny", (int64_t)s->would_deny);
+	mk_jw_knum(w, "would_allow", (int64_t)s->would_allow);
+	mk_jw_knum(w, "would_change_fields", (int64_t)s->would_change);
 	mk_jw_close(w, '}');
 }
 
@@ -132,6 +149,22 @@ static void write_stores(struct mk_jw *w, const struct mk_broker_status *s)
 	mk_jw_close(w, ']');
 }
 
+/* Null where no service-account token counts. */
+static void write_token_keys(struct mk_jw *w, const struct mk_keys_status *k)
+{
+	if (!k->on) {
+		mk_jw_knull(w, "token_keys");
+		return;
+	}
+	mk_jw_key(w, "token_keys");
+	mk_jw_open(w, '{');
+	mk_jw_kstr(w, "from", k->from);
+	mk_jw_knum(w, "keys", k->keys);
+	mk_jw_ktime(w, "fetched_at", k->fetched_ms);
+	mk_jw_kstr(w, "last_error", k->last_error);
+	mk_jw_close(w, '}');
+}
+
 static void write_alarms(struct mk_jw *w, const struct mk_alarms *all)
 {
 	mk_jw_key(w, "alarms");
@@ -150,6 +183,31 @@ static void write_alarms(struct mk_jw *w, const struct mk_alarms *all)
 	mk_jw_knum(w, "alarms_unlisted", (int64_t)all->unlisted);
 }
 
+/* Where they cannot be read the list is null, not empty. */
+static void write_proposals(struct mk_jw *w, struct mk_broker *b)
+{
+	struct mk_proposal all[MK_PROPOSALS_MAX];
+	size_t n = 0;
+	mk_jw_key(w, "approvals");
+	if (mk_act_proposals(b, all, &n) != MK_OK) {
+		mk_jw_null(w);
+		return;
+	}
+	mk_jw_open(w, '[');
+	for (size_t i = 0; i < n; i++) {
+		mk_jw_open(w, '{');
+		mk_jw_kstr(w, "approval", all[i].id);
+		mk_jw_kstr(w, "action", mk_action_word(all[i].action));
+		mk_jw_kstr(w, "detail", all[i].detail);
+		mk_jw_kstr(w, "digest", all[i].digest);
+		mk_jw_kstr(w, "by", all[i].by.s);
+		mk_jw_knum(w, "uid", all[i].uid);
+		mk_jw_ktime(w, "expires_at", all[i].expires_ms);
+		mk_jw_close(w, '}');
+	}
+	mk_jw_close(w, ']');
+}
+
 static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_broker_status *s)
 {
 	const struct mk_broker *b = c->http->broker;
@@ -164,9 +222,16 @@ static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_
 	mk_jw_knum(w, "waiters", s->waiters);
 	mk_jw_knum(w, "connections", c->http->open);
 	mk_jw_knum(w, "secrets_in_use", s->secrets_in_use);
+	mk_jw_key(w, "freeze");
+	mk_jw_open(w, '{');
+	mk_frozen_write(w, mk_act_frozen(b));
+	mk_jw_close(w, '}');
+	write_proposals(w, c->http->broker);
+	write_shadow(w, &s->shadow);
 	write_audit(w, &s->audit);
 	write_roles(w, s);
 	write_stores(w, s);
+	write_token_keys(w, &s->token_keys);
 	write_alarms(w, &s->alarms);
 	mk_jw_close(w, '}');
 }

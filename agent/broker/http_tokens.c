@@ -18,8 +18,10 @@ static mk_must write_json(const struct mk_conn *c, const struct mk_answer *a, st
 	mk_jw_open(&w, '{');
 	mk_jw_kstr(&w, "connection", c->uri.name.s);
 	mk_jw_kstr(&w, "environment", mk_broker_environment(c->http->broker)->s);
-	mk_jw_kspan(&w, "access_token", a->token);
-	mk_jw_kstr(&w, "token_type", a->token_type);
+	if (a->has_token) {
+		mk_jw_kspan(&w, "access_token", a->token);
+		mk_jw_kstr(&w, "token_type", a->token_type);
+	}
 	mk_jw_kstr(&w, "version", a->version);
 	mk_jw_kstr(&w, "state", mk_state_word(a->state));
 	mk_jw_ktime(&w, "expires_at", a->expires_ms);
@@ -86,7 +88,8 @@ static enum MHD_Result answer(struct mk_conn *c, struct mk_answer *a)
 enum MHD_Result mk_route_token(struct mk_conn *c)
 {
 	const struct mk_ask ask = {
-		.name = c->uri.name, .previous = c->uri.previous, .waited = c->waited, .max_age_ms = c->uri.max_age_ms,
+		.name = c->uri.name, .previous = c->uri.previous, .waited = c->waited,
+		.bare = mk_accept_plain(mk_route_header(c, "Accept")), .max_age_ms = c->uri.max_age_ms,
 		.not_version = c->uri.not_version[0] ? c->uri.not_version : NULL,
 		.if_none_match = mk_route_header(c, "If-None-Match"),
 	};

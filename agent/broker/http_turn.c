@@ -11,33 +11,43 @@
 
 #define TURN_MOST  32u /* decided before the first of them is sent … */
 #define TURN_LARGE 4u  /* … of which so many may take a large slot of locked memory */
+/* Who asks on a thousand connections waits behind himself, not others behind him: the first few of each uid go before what
+ * one uid has beyond that, and of that comes one in four all the same, so that it comes. */
+#define SOON_PER_UID 4u
+#define LATE_EACH    4u
 
 void mk_turn_ask(struct mk_conn *c)
 {
-	struct mk_server *s = c->server;
+	c->asked_late = c->uid->asked++ >= SOON_PER_UID;
+	struct mk_asked *q = &c->server->asked[c->asked_late];
 	c->asked = true;
 	c->asked_next = NULL;
-	*(s->asked ? &s->asked_last->asked_next : &s->asked) = c;
-	s->asked_last = c;
+	*(q->first ? &q->last->asked_next : &q->first) = c;
+	q->last = c;
 }
 
-static struct mk_conn *take_first(struct mk_server *s)
+bool mk_turn_due(const struct mk_server *s)
 {
-	struct mk_conn *c = s->asked;
-	s->asked = c->asked_next;
-	c->asked = false;
-	return c;
+	return s->asked[0].first || s->asked[1].first;
+}
+
+/* The n-th of a turn. NULL: nobody is left. */
+static struct mk_conn *next_one(const struct mk_server *s, unsigned n)
+{
+	const bool late = !s->asked[0].first || (s->asked[1].first && n % LATE_EACH == LATE_EACH - 1);
+	return s->asked[late].first;
 }
 
 static void unlink_asked(struct mk_conn *c)
 {
-	struct mk_server *s = c->server;
+	struct mk_asked *q = &c->server->asked[c->asked_late];
 	struct mk_conn *before = NULL;
-	for (struct mk_conn *at = s->asked; at != c; at = at->asked_next)
+	for (struct mk_conn *at = q->first; at != c; at = at->asked_next)
 		before = at;
-	*(before ? &before->asked_next : &s->asked) = c->asked_next;
-	if (s->asked_last == c)
-		s->asked_last = before;
+	*(before ? &before->asked_next : &q->first) = c->asked_next;
+	if (q->last == c)
+		q->last = before;
+	c->uid->asked--;
 	c->asked = false;
 }
 
@@ -61,11 +71,12 @@ static void decide(struct mk_conn *c)
 bool mk_turn_decide(struct mk_server *s)
 {
 	unsigned n = 0, large = 0;
-	if (!s->asked)
+	struct mk_conn *c;
+	if (!mk_turn_due(s))
 		return false;
 	mk_gate_turn(s->http->broker, true);
-	while (s->asked && n < TURN_MOST && large < TURN_LARGE && (n == 0 || s->asked->uid->answers < MK_UNREAD_PER_UID)) {
-		struct mk_conn *c = take_first(s);
+	while ((c = next_one(s, n)) && n < TURN_MOST && large < TURN_LARGE && (n == 0 || c->uid->answers < MK_UNREAD_PER_UID)) {
+		unlink_asked(c); /* the first: at once */
 		decide(c);
 		large += c->large;
 		n++;

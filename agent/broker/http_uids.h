@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What each uid has open: connections, and answers that it has not read yet. An entry
- * lives as long as one of its connections. A peer whose uid the kernel did not tell
- * counts under one entry of its own.
+ * What each uid has open: connections, answers that it has not read yet, requests that
+ * wait for their turn. An entry lives as long as one of its connections. A peer whose uid
+ * the kernel did not tell counts under one entry of its own.
  */
 #ifndef MK_HTTP_UIDS_H
 #define MK_HTTP_UIDS_H
@@ -18,7 +18,7 @@ struct mk_uid {
 	struct mk_uid *next;
 	uid_t uid;
 	bool known;
-	uint32_t connections, answers;
+	uint32_t connections, answers, asked;
 };
 
 struct mk_uids {

@@ -8,13 +8,31 @@
 #include "agent/broker/http_routes.h"
 
 #define WHOAMI_MAX   ((size_t)128 * 1024)
-#define RULE_MAX     ((size_t)MK_PATTERNS_MAX * (MK_PATTERN_MAX + 3) + 512)
+#define RULE_MAX     ((size_t)MK_PATTERNS_MAX * (MK_PATTERN_MAX + 3) + MK_RULE_FIELDS_MAX * (MK_FIELD_MAX + 3) + \
+		      MK_RULE_TAGS_MAX * 6 * (MK_TAG_KEY_MAX + MK_TAG_VALUE_MAX + 2) + 512)
 #define HEALTH_MAX   512
 #define WHOAMI_TAIL  64 /* what follows the rules */
 _Static_assert(RULE_MAX * 2 < WHOAMI_MAX, "any one rule fits");
 
-static void write_evidence(struct mk_jw *w, const struct mk_evidence *e)
+static void write_account(struct mk_jw *w, const struct mk_caller *c)
 {
+	const struct mk_account *a = &c->evidence.account;
+	if (a->ns[0]) {
+		mk_jw_key(w, "account");
+		mk_jw_open(w, '{');
+		mk_jw_kstr(w, "namespace", a->ns);
+		mk_jw_kstr(w, "service_account", a->name);
+		mk_jw_close(w, '}');
+	} else {
+		mk_jw_knull(w, "account");
+	}
+	if (c->account_fault)
+		mk_jw_kstr(w, "account_refused", c->account_fault);
+}
+
+static void write_evidence(struct mk_jw *w, const struct mk_caller *c)
+{
+	const struct mk_evidence *e = &c->evidence;
 	mk_jw_key(w, "evidence");
 	mk_jw_open(w, '{');
 	mk_jw_kstr(w, "socket", e->socket.s);
@@ -30,8 +48,34 @@ static void write_evidence(struct mk_jw *w, const struct mk_evidence *e)
 	for (size_t i = 0; e->known && i < e->n_groups && i < MK_GROUPS_MAX; i++)
 		mk_jw_num(w, e->groups[i]);
 	mk_jw_close(w, ']');
-	mk_jw_knull(w, "unit");
+	if (e->unit[0])
+		mk_jw_kstr(w, "unit", e->unit);
+	else
+		mk_jw_knull(w, "unit");
+	write_account(w, c);
 	mk_jw_close(w, '}');
+}
+
+static void write_tags(struct mk_jw *w, const struct mk_rule *r)
+{
+	if (r->n_tags == 0)
+		return;
+	mk_jw_key(w, "tags");
+	mk_jw_open(w, '{');
+	for (size_t i = 0; i < r->n_tags; i++)
+		mk_jw_kstr(w, r->tags[i].key, r->tags[i].value);
+	mk_jw_close(w, '}');
+}
+
+static void write_fields(struct mk_jw *w, const struct mk_rule *r)
+{
+	if (!r->fields_set)
+		return;
+	mk_jw_key(w, "fields");
+	mk_jw_open(w, '[');
+	for (size_t i = 0; i < r->n_fields; i++)
+		mk_jw_str(w, mk_span_of(r->fields[i].s));
+	mk_jw_close(w, ']');
 }
 
 static void write_rule(struct mk_jw *w, const struct mk_rule *r)
@@ -49,17 +93,19 @@ static void write_rule(struct mk_jw *w, const struct mk_rule *r)
 	for (size_t i = 0; i < r->n_patterns; i++)
 		mk_jw_str(w, mk_span_of(r->patterns[i].s));
 	mk_jw_close(w, ']');
+	write_tags(w, r);
+	write_fields(w, r);
 	mk_jw_close(w, '}');
 }
 
-static void write_rules(struct mk_jw *w, const struct mk_policy *p, const struct mk_service *s)
+static void write_rules(struct mk_jw *w, const struct mk_policy *p, uint32_t who)
 {
 	bool cut = false;
 	mk_jw_key(w, "rules");
 	mk_jw_open(w, '[');
-	for (size_t i = 0; p && s && !cut && i < mk_policy_rules(p); i++) {
+	for (size_t i = 0; p && !cut && i < mk_policy_rules(p); i++) {
 		const struct mk_rule *r = mk_policy_rule(p, (uint32_t)i);
-		if (!r || !mk_word_eq(&r->service, &s->name))
+		if (!r || !mk_policy_concerns(p, (uint32_t)i, who))
 			continue;
 		cut = w->cap - w->len < RULE_MAX + WHOAMI_TAIL;
 		if (!cut)
@@ -82,8 +128,8 @@ enum MHD_Result mk_route_whoami(struct mk_conn *c)
 		else
 			mk_jw_knull(&d.w, "service");
 		mk_jw_kstr(&d.w, "environment", mk_broker_environment(b)->s);
-		write_evidence(&d.w, &c->caller.evidence);
-		write_rules(&d.w, mk_gate_policy(b), s);
+		write_evidence(&d.w, &c->caller);
+		write_rules(&d.w, mk_gate_policy(b), s ? c->caller.service : MK_NO_SERVICE);
 		mk_jw_close(&d.w, '}');
 	}
 	return mk_reply_doc(c, 200, "application/json", &d);

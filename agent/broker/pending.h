@@ -10,11 +10,15 @@
 
 struct mk_pending {
 	struct mk_msg_begin begin;
-	bool has_limits, has_audit;
+	bool has_limits, has_audit, has_state;
 	struct mk_msg_limits limits;
 	struct mk_msg_audit audit;
+	struct mk_msg_state state;
 	struct mk_rules rules;
 	struct mk_policy *policy; /* of rules, once judged */
+	bool has_shadow;          /* what comes now is of the shadow */
+	struct mk_rules shadow;
+	struct mk_policy *shadow_policy;
 	struct mk_msg_store stores[MK_BACKENDS_MAX];
 	size_t n_stores;
 	struct {
@@ -25,6 +29,7 @@ struct mk_pending {
 	struct mk_watch watches[MK_WATCHES_MAX];
 	size_t n_watches;
 	int head_fd;
+	struct mk_bearer *bearer; /* owned; NULL: none */
 };
 
 /* config.c: is p whole, may it follow what is in force, and does its policy compile? */
@@ -35,6 +40,8 @@ mk_must mk_config_swap(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 /* start.c. The parts without any lock-down (tests stop here), then the process. */
 mk_must mk_start_parts(struct mk_broker *b, struct mk_pending *p, struct mk_why *why);
 mk_must mk_start_first(struct mk_broker *b, struct mk_pending *p, struct mk_why *why);
+/* Before each swap: opens /proc where a host needs it, and refuses units where it does not show them. */
+mk_must mk_start_proc(struct mk_broker *b, const struct mk_pending *p, struct mk_why *why);
 /* The audit record of the swap, on disk before it happens. The first configuration's may come later, once the log
  * can be written. */
 mk_must mk_start_record(struct mk_broker *b, const struct mk_pending *p, struct mk_why *why);

@@ -21,6 +21,13 @@
 #define SYS_renameat (-1)
 #endif
 
+#ifndef SYS_poll
+#define SYS_poll (-1)
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* not in Debian 12's headers */
+#endif
+
 #define ANY(call)            { .nr = SYS_##call, .test = MK_CALL_ANY }
 #define ARG(call, n, number) { .nr = SYS_##call, .test = MK_CALL_EQ, .arg = (n), .mask = 0xffffffff, .value = (number) }
 
@@ -33,8 +40,11 @@ static const struct mk_call_rule allow[] = {
 	/* links and clients: accepted or handed over, never made */
 	ANY(accept4), ANY(read), ANY(write), ANY(recvfrom), ANY(recvmsg), ANY(sendto), ANY(sendmsg), ANY(shutdown), ANY(close),
 	/* who they are; and of a listener that a reload adds, what it is */
-	ARG(getsockopt, 2, SO_PEERCRED), ARG(getsockopt, 2, SO_PEERGROUPS),
+	ARG(getsockopt, 2, SO_PEERCRED), ARG(getsockopt, 2, SO_PEERGROUPS), ARG(getsockopt, 2, SO_PEERPIDFD), ANY(getpeername),
+	ANY(poll), ANY(ppoll), /* is who connected still there? one or the other, by architecture */
 	ARG(getsockopt, 2, SO_DOMAIN), ANY(getsockname), ARG(fcntl, 1, F_GETFL), ARG(fcntl, 1, F_SETFL),
+	/* the state database, which is open */
+	ANY(pwrite64),
 	/* the audit log; Landlock says where */
 	ANY(openat), ANY(newfstatat), ANY(fstat), ANY(fstatfs), ANY(pread64), ANY(ftruncate), ANY(fdatasync), ANY(fsync),
 	ANY(flock), ANY(unlinkat), ANY(renameat), ANY(renameat2), ANY(geteuid),

@@ -6,6 +6,7 @@
  */
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/broker/credential.h"
 #include "agent/broker/evidence.h"
 #include "agent/broker/http.h"
 #include "agent/broker/pending.h"
@@ -29,6 +30,27 @@ static void note_key(struct mk_broker *b)
 		b->lock.state[MK_GUARD_MEMORY_LOCK] = MK_GUARD_NONE;
 }
 
+static mk_must open_state(struct mk_broker *b, const struct mk_pending *p, struct mk_why *why)
+{
+	memcpy(b->state_dir, p->state.dir, sizeof b->state_dir);
+	MK_TRY(mk_statedb_open(b->state_dir, &b->environment, &b->db, why));
+	if (mk_statedb_frozen(b->db, &b->frozen) != MK_OK)
+		return mk_why_set(why, MK_BAD_REQUEST, "whether all is frozen cannot be read from %s/state.db", b->state_dir);
+	return MK_OK;
+}
+
+/* Each opening moves the generation on: what the log told before must be smaller. It is not refused, as a backup is what a
+ * damaged database is restored from. */
+static void look_back(struct mk_broker *b)
+{
+	const uint64_t before = mk_audit_state_before(b->audit);
+	const struct mk_audit_rec rec = { .event = "alarm", .reason = mk_alarm_word(MK_ALARM_STATE_ROLLED_BACK), .rule_line = -1 };
+	if (!b->db || before < mk_statedb_generation(b->db))
+		return;
+	mk_alarm_raise(b, MK_ALARM_STATE_ROLLED_BACK, "");
+	mk_ignore(mk_audit_write(b->audit, &rec), "the alarm stands");
+}
+
 mk_must mk_start_parts(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
 {
 	b->environment = p->begin.environment;
@@ -41,7 +63,12 @@ mk_must mk_start_parts(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 	if (e != MK_OK)
 		return mk_why_set(why, e, "the store of tokens cannot be made: more locked memory is needed (LimitMEMLOCK)");
 	note_key(b);
-	return mk_audit_open(&p->audit.audit, &b->environment, p->head_fd, &b->audit, why);
+	if (p->state.dir[0])
+		MK_TRY(open_state(b, p, why));
+	MK_TRY(mk_audit_open(&p->audit.audit, &b->environment, p->head_fd, &b->audit, why));
+	mk_audit_state(b->audit, b->db ? mk_statedb_generation(b->db) : 0);
+	look_back(b);
+	return MK_OK;
 }
 
 static mk_must lock_down(struct mk_broker *b, const struct mk_pending *p, struct mk_why *why)
@@ -49,13 +76,38 @@ static mk_must lock_down(struct mk_broker *b, const struct mk_pending *p, struct
 	char dir[MK_PATH_MAX];
 	const uint32_t exceptions = p->begin.exceptions;
 	MK_TRY(mk_path_dir(p->audit.audit.file, dir, sizeof dir));
-	/* a host's unit evidence will add /proc here, for reading */
-	const struct mk_path_rule paths[] = { { .path = dir, .rights = MK_PATH_READ | MK_PATH_WRITE } };
-	MK_TRY(mk_lockdown_files(paths, MK_COUNT(paths), true, exceptions, &b->lock, why));
+	const struct mk_path_rule paths[] = { { .path = dir, .rights = MK_PATH_READ | MK_PATH_WRITE },
+					      { .path = b->state_dir, .rights = MK_PATH_READ | MK_PATH_WRITE },
+					      { .path = "/proc", .rights = MK_PATH_READ } };
+	const size_t n = MK_COUNT(paths) - (b->proc_fd < 0); /* the last is for units, which a pod has none of */
+	MK_TRY(mk_lockdown_files(paths, n, true, exceptions, &b->lock, why));
 	if (mk_audit_start_sync(b->audit) != MK_OK)
 		return mk_why_set(why, MK_SYSTEM, "the audit log's sync thread cannot start: raise the limit on processes (LimitNPROC)");
 	MK_TRY(mk_lockdown_calls(mk_broker_calls(), exceptions, &b->lock, why));
 	return mk_lockdown_check(&b->lock, exceptions, why);
+}
+
+static bool names_a_unit(const struct mk_pending *p)
+{
+	for (size_t i = 0; i < p->rules.n_services; i++)
+		if ((p->rules.services[i].identity.set & MK_EVIDENCE_UNIT) &&
+		    strcmp(p->rules.services[i].identity.socket.s, MK_CREDENTIAL_LISTENER) != 0)
+			return true;
+	return false;
+}
+
+mk_must mk_start_proc(struct mk_broker *b, const struct mk_pending *p, struct mk_why *why)
+{
+	if (p->begin.platform == MK_POD) {
+		b->lock.state[MK_GUARD_PEER_PIDFD] = MK_GUARD_UNUSED;
+		return MK_OK;
+	}
+	if (b->proc_fd < 0)
+		b->proc_fd = mk_proc_open();
+	if (!names_a_unit(p) || mk_proc_shows_others(b->proc_fd))
+		return MK_OK;
+	return mk_why_set(why, MK_NOT_READY, "a service is told by its unit, but /proc hides the processes of other users here: in the "
+			  "agent's unit set ProtectProc=default and not ProcSubset=pid, and mount /proc without hidepid");
 }
 
 mk_must mk_start_first(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
@@ -63,7 +115,7 @@ mk_must mk_start_first(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 	mk_log_env(&p->begin.environment);
 	tzset(); /* the library that formats the Date header would open the time zone later */
 	MK_TRY(mk_start_parts(b, p, why));
-	if (mk_http_new(b, &b->http) != MK_OK)
+	if (mk_http_new(b, &b->http) != MK_OK || mk_credentials_new(b, &b->credentials) != MK_OK)
 		return mk_why_set(why, MK_NO_MEMORY, "the HTTP side cannot start: too little memory");
 	MK_TRY(mk_start_listeners(b, p, why)); /* libraries open what they need before the locks */
 	return lock_down(b, p, why);
@@ -93,13 +145,37 @@ void mk_start_record_due(struct mk_broker *b)
 		b->record_due = false;
 }
 
+static mk_must listen_on(struct mk_broker *b, const struct mk_word *name, int fd)
+{
+	if (strcmp(name->s, MK_CREDENTIAL_LISTENER) == 0)
+		return mk_credentials_listen(b->credentials, fd);
+	return mk_http_listen(b->http, name, fd);
+}
+
+/* On a host without a service that asks for them, credentials are not given. */
+static bool wants_credentials(const struct mk_broker *b)
+{
+	for (size_t i = 0; i < b->n_listeners; i++)
+		if (strcmp(b->listeners[i].s, MK_CREDENTIAL_LISTENER) == 0)
+			return true;
+	return false;
+}
+
+static void drop_others(struct mk_broker *b)
+{
+	mk_http_keep(b->http, b->listeners, b->n_listeners);
+	if (!wants_credentials(b))
+		mk_credentials_leave(b->credentials);
+}
+
 mk_must mk_start_listeners(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
 {
 	for (size_t i = 0; b->http && i < p->n_listeners; i++) {
 		if (p->listeners[i].fd < 0)
 			continue; /* handed over already */
-		if (mk_http_listen(b->http, &p->listeners[i].name, p->listeners[i].fd) != MK_OK) {
-			mk_http_keep(b->http, b->listeners, b->n_listeners);
+		if (listen_on(b, &p->listeners[i].name, p->listeners[i].fd) != MK_OK) {
+			p->listeners[i].fd = -1;
+			drop_others(b);
 			return mk_why_set(why, MK_SYSTEM, "listener %s cannot be served: too few descriptors or too little memory",
 					  p->listeners[i].name.s);
 		}
@@ -112,6 +188,6 @@ void mk_start_swapped(struct mk_broker *b)
 {
 	if (!b->http)
 		return;
-	mk_http_keep(b->http, b->listeners, b->n_listeners);
+	drop_others(b);
 	mk_http_reconfigured(b->http);
 }

@@ -6,6 +6,7 @@
 #include "agent/broker/store.h"
 
 #include "agent/base/clock.h"
+#include "agent/broker/marks.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ static const char usual_type[] = "bearer";
 
 struct mk_store {
 	struct mk_seal *seal;
-	uint8_t hash_key[crypto_shorthash_KEYBYTES];
+	uint8_t hash_key[crypto_shorthash_KEYBYTES], mark_key[crypto_shorthash_KEYBYTES];
+	struct mk_marks marks;
 	size_t n, bytes;
 	struct mk_entry *chain[CHAINS];
 };
@@ -28,6 +30,7 @@ mk_must mk_store_new(struct mk_seal *seal, struct mk_store **ret)
 		return MK_NO_MEMORY;
 	s->seal = seal;
 	randombytes_buf(s->hash_key, sizeof s->hash_key);
+	randombytes_buf(s->mark_key, sizeof s->mark_key);
 	*ret = s;
 	return MK_OK;
 }
@@ -36,17 +39,23 @@ struct mk_store *mk_store_free(struct mk_store *s)
 {
 	if (s) {
 		mk_store_clear(s);
+		mk_marks_done(&s->marks);
 		free(s);
 	}
 	return NULL;
 }
 
+static uint64_t hash_of(struct mk_span s, const uint8_t key[crypto_shorthash_KEYBYTES])
+{
+	uint64_t h;
+	_Static_assert(sizeof h == crypto_shorthash_BYTES, "a hash is a number");
+	crypto_shorthash((uint8_t *)&h, s.p, s.n, key);
+	return h;
+}
+
 static struct mk_entry **place_of(struct mk_store *s, const struct mk_name *name)
 {
-	uint8_t out[crypto_shorthash_BYTES];
-	uint32_t h;
-	crypto_shorthash(out, (const uint8_t *)name->s, sizeof name->s, s->hash_key);
-	memcpy(&h, out, sizeof h);
+	const uint64_t h = hash_of(mk_span((const uint8_t *)name->s, sizeof name->s), s->hash_key);
 	struct mk_entry **at = &s->chain[h % CHAINS];
 	while (*at && !mk_name_eq(&(*at)->name, name))
 		at = &(*at)->next;
@@ -58,16 +67,40 @@ struct mk_entry *mk_store_find(struct mk_store *s, const struct mk_name *name)
 	return *place_of(s, name);
 }
 
+const struct mk_version *mk_entry_newest(const struct mk_entry *e)
+{
+	if (!e)
+		return NULL;
+	const struct mk_version *current = &e->at[MK_SLOT_CURRENT], *previous = &e->at[MK_SLOT_PREVIOUS];
+	if (previous->held && (!current->held || previous->fetched_ms > current->fetched_ms))
+		return previous;
+	return current->held ? current : NULL;
+}
+
 size_t mk_store_count(const struct mk_store *s)
 {
 	return s->n;
 }
 
-static void version_done(struct mk_store *s, struct mk_version *v)
+static struct mk_mark mark_of(const struct mk_store *s, const struct mk_name *name, const struct mk_version *v)
 {
+	return (struct mk_mark){ v->mark, hash_of(mk_span((const uint8_t *)name->s, sizeof name->s), s->mark_key) };
+}
+
+bool mk_store_twice(const struct mk_store *s, const struct mk_name *name, const struct mk_version *v)
+{
+	return v->mark && mk_marks_twice(&s->marks, mark_of(s, name, v));
+}
+
+static void version_done(struct mk_store *s, struct mk_entry *e, enum mk_slot slot)
+{
+	struct mk_version *v = &e->at[slot];
+	if (v->mark)
+		mk_marks_drop(&s->marks, mark_of(s, &e->name, v));
 	s->bytes -= mk_sealed_size(v->sealed);
 	mk_sealed_free(v->sealed);
 	free(v->version);
+	free(v->tags);
 	*v = (struct mk_version){ .failure.at_ms = MK_TIME_NONE };
 }
 
@@ -75,8 +108,8 @@ static void entry_free(struct mk_store *s, struct mk_entry **at)
 {
 	struct mk_entry *e = *at;
 	*at = e->next;
-	version_done(s, &e->at[MK_SLOT_CURRENT]);
-	version_done(s, &e->at[MK_SLOT_PREVIOUS]);
+	version_done(s, e, MK_SLOT_CURRENT);
+	version_done(s, e, MK_SLOT_PREVIOUS);
 	free(e);
 	s->n--;
 }
@@ -111,6 +144,32 @@ static mk_must set_texts(struct mk_version *v, const char *version, const char *
 	return MK_OK;
 }
 
+static mk_must copy_tags(const struct mk_fetched *f, struct mk_version *v)
+{
+	if (f->n_tags == 0)
+		return MK_OK;
+	v->tags = calloc(f->n_tags, sizeof *v->tags);
+	if (!v->tags)
+		return MK_NO_MEMORY;
+	memcpy(v->tags, f->tags, f->n_tags * sizeof *v->tags);
+	v->n_tags = f->n_tags;
+	return MK_OK;
+}
+
+static mk_must take_value(struct mk_store *s, const struct mk_fetched *f, const struct mk_label *label, struct mk_version *v,
+			  const char **fault)
+{
+	struct mk_record r;
+	MK_TRY(mk_record_of(f->leaves, f->created_ms != MK_TIME_NONE ? f->created_ms : v->first_ms, &r, fault));
+	v->token_room = r.token_room;
+	v->expires_ms = r.expires_ms;
+	v->mark = hash_of(r.token, s->mark_key) | 1; /* not 0 */
+	if (s->bytes + f->leaves.n > MK_STORE_BYTES_MAX)
+		return MK_NO_MEMORY;
+	MK_TRY(set_texts(v, label->version, r.token_type));
+	return mk_seal_shut(s->seal, label, f->leaves, &v->sealed);
+}
+
 /* Meta data and the sealed value, beside what is there. */
 static mk_must make_version(struct mk_store *s, const struct mk_entry *e, const struct mk_fetched *f,
 			    struct mk_version *ret, const char **fault)
@@ -122,29 +181,25 @@ static mk_must make_version(struct mk_store *s, const struct mk_entry *e, const 
 		.fetched_ms = f->boot_ms, .backend = f->backend, .epoch = f->epoch, .failure.at_ms = MK_TIME_NONE,
 		.first_ms = first_seen(e, f),
 	};
-	struct mk_record r = { .token_type = "bearer" };
-	if (!f->disabled) {
-		MK_TRY(mk_record_of(f->leaves, f->created_ms != MK_TIME_NONE ? f->created_ms : v.first_ms, &r, fault));
-		v.token_room = r.token_room;
-		v.expires_ms = r.expires_ms;
-		if (s->bytes + f->leaves.n > MK_STORE_BYTES_MAX)
-			return MK_NO_MEMORY;
-		MK_TRY(mk_seal_shut(s->seal, &label, f->leaves, &v.sealed));
-	}
-	const enum mk_err err = set_texts(&v, label.version, r.token_type);
+	MK_TRY(copy_tags(f, &v));
+	const enum mk_err err = f->disabled ? set_texts(&v, label.version, usual_type) : take_value(s, f, &label, &v, fault);
 	if (err != MK_OK) {
-		mk_sealed_free(v.sealed);
+		free(v.tags);
+		free(v.version);
 		return err;
 	}
 	*ret = v;
 	return MK_OK;
 }
 
-static void set_version(struct mk_store *s, struct mk_version *at, const struct mk_version *v)
+/* There is room for its mark. */
+static void set_version(struct mk_store *s, struct mk_entry *e, enum mk_slot slot, const struct mk_version *v)
 {
-	version_done(s, at);
-	*at = *v;
+	version_done(s, e, slot);
+	e->at[slot] = *v;
 	s->bytes += mk_sealed_size(v->sealed);
+	if (v->mark)
+		mk_marks_add(&s->marks, mark_of(s, &e->name, v));
 }
 
 static mk_must reseal(struct mk_store *s, const struct mk_entry *e, struct mk_sealed **ret)
@@ -162,11 +217,28 @@ static mk_must reseal(struct mk_store *s, const struct mk_entry *e, struct mk_se
 static void retire(struct mk_store *s, struct mk_entry *e)
 {
 	struct mk_version old = e->at[MK_SLOT_CURRENT];
-	version_done(s, &e->at[MK_SLOT_PREVIOUS]);
+	version_done(s, e, MK_SLOT_PREVIOUS);
 	if (old.disabled || reseal(s, e, &old.sealed) != MK_OK)
 		return;
 	e->at[MK_SLOT_CURRENT].version = NULL; /* went with it */
-	set_version(s, &e->at[MK_SLOT_PREVIOUS], &old);
+	set_version(s, e, MK_SLOT_PREVIOUS, &old);
+	e->at[MK_SLOT_CURRENT].tags = NULL; /* the previous one's now */
+	e->at[MK_SLOT_CURRENT].n_tags = 0;
+}
+
+/* A store keeps tags for a secret, not for a version: the previous one's are these now. Without room for them it is let go. */
+static void share_tags(struct mk_store *s, struct mk_entry *e, const struct mk_fetched *f)
+{
+	struct mk_version *v = &e->at[MK_SLOT_PREVIOUS], with = { .tags = NULL };
+	if (!v->held)
+		return;
+	if (copy_tags(f, &with) != MK_OK) {
+		version_done(s, e, MK_SLOT_PREVIOUS);
+		return;
+	}
+	free(v->tags);
+	v->tags = with.tags;
+	v->n_tags = with.n_tags;
 }
 
 static mk_must entry_for(struct mk_store *s, const struct mk_name *name, struct mk_entry **ret)
@@ -201,19 +273,23 @@ mk_must mk_store_put(struct mk_store *s, const struct mk_fetched *f, const char 
 	struct mk_version v;
 	if (outdated(e, f))
 		return MK_OK;
+	MK_TRY(mk_marks_room(&s->marks, 2)); /* the new one's, and that of the one that becomes the previous */
 	MK_TRY(make_version(s, e, f, &v, fault));
 	const enum mk_err err = entry_for(s, &f->name, &e);
 	if (err != MK_OK) {
 		mk_sealed_free(v.sealed);
+		free(v.tags);
 		free(v.version);
 		return err;
 	}
 	struct mk_version *at = &e->at[f->slot];
 	if (f->slot == MK_SLOT_CURRENT && f->disabled)
-		version_done(s, &e->at[MK_SLOT_PREVIOUS]); /* the secret is off, not one version of it */
+		version_done(s, e, MK_SLOT_PREVIOUS); /* the secret is off, not one version of it */
 	else if (f->slot == MK_SLOT_CURRENT && at->held && strcmp(at->version, v.version) != 0)
 		retire(s, e);
-	set_version(s, at, &v);
+	set_version(s, e, f->slot, &v);
+	if (f->slot == MK_SLOT_CURRENT)
+		share_tags(s, e, f);
 	return MK_OK;
 }
 
@@ -230,7 +306,7 @@ void mk_store_remove(struct mk_store *s, const struct mk_name *name, enum mk_slo
 	if (!*at)
 		return;
 	if (slot == MK_SLOT_PREVIOUS)
-		version_done(s, &(*at)->at[MK_SLOT_PREVIOUS]);
+		version_done(s, *at, MK_SLOT_PREVIOUS);
 	else
 		entry_free(s, at);
 }
@@ -249,7 +325,7 @@ void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms)
 		while (*at) {
 			struct mk_version *v = (*at)->at;
 			if (v[MK_SLOT_PREVIOUS].held && boot_ms - v[MK_SLOT_PREVIOUS].fetched_ms > max_age_ms)
-				version_done(s, &v[MK_SLOT_PREVIOUS]);
+				version_done(s, *at, MK_SLOT_PREVIOUS);
 			if (boot_ms - v[MK_SLOT_CURRENT].fetched_ms > max_age_ms && !v[MK_SLOT_PREVIOUS].held)
 				entry_free(s, at);
 			else
@@ -260,7 +336,7 @@ void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms)
 
 void mk_store_part(struct mk_store *s, size_t part, size_t parts, void (*look)(void *arg, const struct mk_entry *e), void *arg)
 {
-	for (size_t i = CHAINS / parts * part; i < CHAINS / parts * (part + 1); i++)
+	for (size_t i = CHAINS * part / parts; i < CHAINS * (part + 1) / parts; i++)
 		for (const struct mk_entry *e = s->chain[i]; e; e = e->next)
 			look(arg, e);
 }

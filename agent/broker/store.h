@@ -11,6 +11,7 @@
 #include "agent/broker/failure.h"
 #include "agent/broker/record.h"
 #include "agent/broker/seal.h"
+#include "mk/tag.h"
 
 #define MK_STORE_MAX       16384u                /* connections */
 #define MK_STORE_BYTES_MAX (128u * 1024 * 1024)  /* of sealed values */
@@ -29,6 +30,9 @@ struct mk_version {
 	int64_t expires_ms;        /* wall clock, or MK_TIME_NONE */
 	int64_t fetched_ms;        /* boot clock */
 	struct mk_failure failure; /* of the last fetch since then, if it failed */
+	struct mk_tag *tags;       /* owned; as the store told them with this version */
+	size_t n_tags;
+	uint64_t mark;             /* of the token (marks.h); 0: none */
 	struct mk_sealed *sealed;  /* NULL where disabled */
 };
 
@@ -47,6 +51,8 @@ struct mk_fetched {
 	int64_t created_ms;
 	bool disabled;             /* leaves are not looked at */
 	struct mk_span leaves;
+	const struct mk_tag *tags; /* borrowed */
+	size_t n_tags;
 	uint8_t backend;
 	uint32_t epoch;
 	int64_t wall_ms, boot_ms;  /* now */
@@ -57,6 +63,7 @@ mk_must mk_store_new(struct mk_seal *seal, struct mk_store **ret); /* borrows se
 struct mk_store *mk_store_free(struct mk_store *s);
 
 struct mk_entry *mk_store_find(struct mk_store *s, const struct mk_name *name); /* NULL: none */
+const struct mk_version *mk_entry_newest(const struct mk_entry *e); /* of the versions held, what was fetched last; NULL: none */
 size_t mk_store_count(const struct mk_store *s);
 
 /* Seals and keeps it. Another version than the one that was current makes that one the previous. On any error what
@@ -73,6 +80,9 @@ void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms);
 
 /* Every entry of one of `parts` parts of the store. `look` may not put or remove. */
 void mk_store_part(struct mk_store *s, size_t part, size_t parts, void (*look)(void *arg, const struct mk_entry *e), void *arg);
+
+/* Is this version's token held under another name, too? Then it is neither's to have. */
+bool mk_store_twice(const struct mk_store *s, const struct mk_name *name, const struct mk_version *v);
 
 /* Bytes that mk_store_open_ needs. */
 size_t mk_store_plain_len(const struct mk_version *v);

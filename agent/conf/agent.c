@@ -67,7 +67,15 @@ static const struct mk_key limits_keys[] = {
 };
 static const struct mk_section limits = MK_SECTION(limits_keys);
 
+static const char *const acts[] = {
+#define ACT_WORD(name, word) [MK_ACTION_##name] = (word),
+	MK_ACTION_LIST(ACT_WORD)
+#undef ACT_WORD
+	[MK_ACTION_COUNT] = NULL
+};
+
 static const struct mk_key admin_keys[] = {
+	{ "two_person", &mk_kind_flags, offsetof(struct root, conf.two_person), .more = acts },
 	{ "group", &mk_kind_group, offsetof(struct root, admin_gid), .required = false },
 };
 static const struct mk_section admin = MK_SECTION(admin_keys);
@@ -95,10 +103,12 @@ static const struct mk_key root_keys[] = {
 	{ "state_dir", &mk_kind_path, offsetof(struct root, conf.state_dir), .required = false },
 	{ "admin", &mk_kind_section, 0, .more = &admin },
 	{ "policy", &mk_kind_path, offsetof(struct root, conf.policy_file), .required = false },
+	{ "policy_shadow", &mk_kind_path, offsetof(struct root, conf.shadow_file), .required = false },
 	{ "backends", &mk_kind_list, offsetof(struct root, conf), .required = true, .more = &mk_backend_list },
 	{ "refresh", &mk_kind_section, offsetof(struct root, conf.refresh), .more = &refresh },
 	{ "audit", &mk_kind_section, offsetof(struct root, conf.audit), .required = true, .more = &audit },
 	{ "listeners", &mk_kind_list, offsetof(struct root, conf), .more = &mk_listener_list },
+	{ "kubernetes", &mk_kind_section, offsetof(struct root, conf.kubernetes), .more = &mk_kubernetes_section },
 	{ "limits", &mk_kind_section, offsetof(struct root, conf.limits), .more = &limits },
 	{ "proxy", &mk_kind_section, 0, .more = &proxy },
 	{ "reporter", &mk_kind_section, offsetof(struct root, conf), .more = &reporter },
@@ -117,6 +127,7 @@ static struct root defaults(void)
 		},
 		.admin_gid = (gid_t)-1,
 	};
+	d.conf.two_person = 1u << MK_ACTION_THAW;
 	const struct sockaddr_in loopback = { .sin_family = AF_INET, .sin_port = htons(9464),
 					      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	memcpy(&d.conf.reporter_addr, &loopback, sizeof loopback);
@@ -144,11 +155,26 @@ static mk_must settle_head(struct mk_reader *r, const config_setting_t *root, st
 	return mk_listeners_own(r, root, d->admin_gid, c);
 }
 
+/* Only what can wait for a second person; whoever asks for two persons anywhere wants them for a thaw. */
+static mk_must check_two_person(struct mk_reader *r, config_setting_t *root, struct mk_conf *c)
+{
+	const uint32_t can = 1u << MK_ACTION_THAW | 1u << MK_ACTION_RELOAD;
+	const config_setting_t *s = config_setting_get_member(root, "admin");
+	if (c->two_person & ~can)
+		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "two_person"),
+				 "two_person may name thaw and reload: all else is done by one person, and to freeze must never wait");
+	if (c->two_person)
+		c->two_person |= 1u << MK_ACTION_THAW;
+	return MK_OK;
+}
+
 /* What takes two keys to tell. */
 static mk_must check_whole(struct mk_reader *r, config_setting_t *root, struct mk_conf *c)
 {
 	const config_setting_t *list = config_setting_get_member(root, "backends");
 	const config_setting_t *limit = config_setting_get_member(root, "limits");
+	MK_TRY(check_two_person(r, root, c));
+	MK_TRY(mk_kubernetes_check(r, root, &c->kubernetes));
 	c->reporter_on = c->reporter_addr.ss_family != AF_UNSPEC;
 	if (limit && (uint64_t)c->limits.connections_per_uid * 2 > c->limits.connections)
 		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(limit, "connections_per_uid"),
@@ -178,6 +204,8 @@ void mk_conf_done(struct mk_conf *c)
 	free(c->listeners);
 	free(c->backends);
 	mk_rules_done(&c->rules);
+	mk_rules_done(&c->shadow);
+	free(c->kubernetes.jwks);
 	*c = (struct mk_conf){ 0 };
 }
 

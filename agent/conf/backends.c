@@ -7,6 +7,7 @@
 #include "agent/conf/sections.h"
 #include "agent/conf/store.h"
 
+#include "agent/base/file.h"
 #include "mk/own.h"
 
 #define SECOND 1000
@@ -47,6 +48,7 @@ static const struct mk_key common[] = {
 	{ "type", &mk_kind_choice, offsetof(struct backend, type), .required = true, .more = types },
 	{ "timeout", &mk_kind_duration, AT(timeout_ms), .min = SECOND / 10, .max = 10 * SECOND, .range = "100ms to 10s" }, /* no caller waits longer */
 	{ "trust_tags", &mk_kind_bool, AT(trust_tags), .required = false },
+	{ "require_tag", &mk_kind_bool, AT(require_tag), .required = false },
 };
 
 /* `required` is the line's to say. */
@@ -190,7 +192,7 @@ static mk_must fetcher_apart(struct mk_reader *r, const config_setting_t *s, con
 		const struct named_path *mine = &own[i / n], *other = &others[i % n];
 		if (mine->path[0] && is_beside(mine->path, other->path))
 			return refuse_at(r, s, mine->what, mine->path, "lies in a directory that holds", other->what,
-					 "put it into one of its own, as the fetcher may read all that is there");
+					 "put it into one of its own (such as a store/ below state_dir), as the fetcher may read all that is there");
 	}
 	return MK_OK;
 }
@@ -200,10 +202,25 @@ static const char *other(const struct mk_conf *c, size_t i, size_t self, const c
 	return i < c->n_backends && i != self ? path : NULL;
 }
 
+/* The fetcher reads these two as well. */
+static mk_must api_apart(struct mk_reader *r, const config_setting_t *list, const struct mk_conf *c, const struct named_path *fixed,
+			 size_t n)
+{
+	const config_setting_t *root = config_setting_parent(list), *s = config_setting_get_member(root, "kubernetes");
+	struct mk_conf_backend api = { .type = "" };
+	if (!s || !c->kubernetes.address[0])
+		return MK_OK;
+	memcpy(api.ca_file, c->kubernetes.ca_file, sizeof api.ca_file);
+	memcpy(api.auth.token_file, c->kubernetes.token_file, sizeof api.auth.token_file);
+	return fetcher_apart(r, s, &api, fixed, n);
+}
+
 mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, const struct mk_conf *c)
 {
+	char state[MK_PATH_MAX];
+	MK_TRY(mk_path_join(c->state_dir, "state.db", state, sizeof state));
 	const struct named_path fixed[] = { { "this file", c->file }, { "the policy file", c->policy_file },
-					    { "the audit log", c->audit.file } };
+					    { "the audit log", c->audit.file }, { "the instance's state (state_dir)", state } };
 	for (size_t i = 0; i < c->n_backends; i++) {
 		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
 		MK_TRY(store_apart(r, s, c->backends[i].file, fixed, MK_COUNT(fixed)));
@@ -223,7 +240,7 @@ mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, con
 		}
 		MK_TRY(fetcher_apart(r, s, &c->backends[i], fixed, MK_COUNT(fixed)));
 	}
-	return MK_OK;
+	return api_apart(r, list, c, fixed, MK_COUNT(fixed));
 }
 
 /* To this host there is nothing between, and http must not be shown to a proxy. */

@@ -12,6 +12,9 @@
 #include "mk/why.h"
 
 mk_must mk_conf_load(const char *path, struct mk_conf **ret, struct mk_why *why);
+/* What the configuration of a pod says elsewhere: the pod's uid, and the keys where they stand in a file. Reads
+ * these two files; does nothing where there is no section `kubernetes`. For the process that runs there. */
+mk_must mk_conf_load_pod(struct mk_conf *c, struct mk_why *why);
 struct mk_conf *mk_conf_free(struct mk_conf *c);
 void mk_conf_done(struct mk_conf *c); /* frees what a conf of the caller's owns, and zeroes it */
 

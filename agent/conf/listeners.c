@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The listeners: `admin` and `api`, which always are, and those that the configuration
- * adds. Only names, modes and groups; nothing is created here.
+ * The listeners: `admin` and `api`, which always are, `credential` where a service has a
+ * unit, and those that the configuration adds. Only names, modes and groups; nothing is
+ * created here.
  */
 #include "agent/conf/sections.h"
 
@@ -37,19 +38,34 @@ static bool is_file_name(struct mk_span t)
 	return t.n > 0 && t.p[0] != '.';
 }
 
+/* In a pod a listener may lie in a volume of its own. */
+static bool is_plain_path(struct mk_span t)
+{
+	const uint8_t *end = t.p + t.n, *from = t.p + 1;
+	for (const uint8_t *p = from; p <= end; p++)
+		if (p == end || *p == '/') {
+			if (!is_file_name(mk_span(from, (size_t)(p - from))))
+				return false;
+			from = p + 1;
+		}
+	return true;
+}
+
 static enum mk_err read_file(struct mk_reader *r, const struct mk_key *k, const config_setting_t *s, void *at)
 {
 	char shown[MK_SHOWN_MAX];
 	const char *text = config_setting_get_string(s);
 	const struct mk_span t = mk_span_of(text);
-	if (!is_file_name(t) || !ends_in(t, SOCKET_SUFFIX) || ends_in(t, CLIENT_SUFFIX) || t.n > MK_SOCKET_PATH_MAX)
+	const bool is_good = r->in_pod && text[0] == '/' ? is_plain_path(t) : is_file_name(t);
+	if (!is_good || !ends_in(t, SOCKET_SUFFIX) || ends_in(t, CLIENT_SUFFIX) || t.n > MK_SOCKET_PATH_MAX)
 		return mk_keys_refuse(r, s, "\"%s\" must be %s; \"%s\" is not", k->name, k->kind->want, mk_shown(text, shown));
 	memcpy(at, text, t.n + 1);
 	return MK_OK;
 }
 
 static const struct mk_kind kind_file = {
-	"a file name of letters, digits, '.', '-' and '_' that ends in .sock (and not in .client.sock); it is made in runtime_dir",
+	"a file name of letters, digits, '.', '-' and '_' that ends in .sock (and not in .client.sock); it is made in runtime_dir (in a pod it may be an "
+	"absolute path, into a volume of that service)",
 	1u << CONFIG_TYPE_STRING, read_file
 };
 
@@ -117,7 +133,7 @@ static enum mk_err read_listener(struct mk_reader *r, const config_setting_t *s,
 	return add(r, mk_setting_line(s), &l, base);
 }
 
-const struct mk_list mk_listener_list = { MK_LISTENERS_MAX - 1, read_listener }; /* api is one of them */
+const struct mk_list mk_listener_list = { MK_LISTENERS_MAX - 2, read_listener }; /* api and credential are of them */
 
 mk_must mk_listeners_own(struct mk_reader *r, const config_setting_t *root, gid_t admin_gid, struct mk_conf *c)
 {
@@ -130,4 +146,17 @@ mk_must mk_listeners_own(struct mk_reader *r, const config_setting_t *root, gid_
 	default_file(&api);
 	MK_TRY(add(r, line, &admin, c));
 	return add(r, line, &api, c);
+}
+
+mk_must mk_listeners_credential(struct mk_conf *c, struct mk_why *why)
+{
+	struct listener l = { .name = { "credential" }, .mode = 0600, .gid = (gid_t)-1 };
+	struct mk_reader r = { .file = c->file, .why = why };
+	bool wanted = false;
+	for (size_t i = 0; i < c->rules.n_services; i++)
+		wanted |= (c->rules.services[i].identity.set & MK_EVIDENCE_UNIT) != 0;
+	if (!wanted || c->platform != MK_HOST)
+		return MK_OK;
+	default_file(&l);
+	return add(&r, 0, &l, c);
 }

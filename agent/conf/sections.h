@@ -21,6 +21,13 @@ extern const struct mk_list mk_backend_list;
 /* The two listeners that always are: admin (gid -1: mode 0600), then api. */
 mk_must mk_listeners_own(struct mk_reader *r, const config_setting_t *root, gid_t admin_gid, struct mk_conf *c);
 
+/* And the third, where a service is known by its unit: systemd asks there for credentials. c->rules is read already. */
+mk_must mk_listeners_credential(struct mk_conf *c, struct mk_why *why);
+
+/* `kubernetes` (kubernetes.c): its keys, and what takes two of them to tell. */
+extern const struct mk_section mk_kubernetes_section; /* struct mk_conf_kubernetes */
+mk_must mk_kubernetes_check(struct mk_reader *r, const config_setting_t *root, struct mk_conf_kubernetes *k);
+
 /* A backend's files must not be each other's, nor any other file of the configuration. */
 mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *root, const struct mk_conf *c);
 

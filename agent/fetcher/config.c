@@ -28,6 +28,7 @@ struct mk_fetcher_conf *mk_fetcher_conf_free(struct mk_fetcher_conf *c)
 		return NULL;
 	for (size_t i = 0; i < c->n; i++)
 		instance_free(c->instances[i]);
+	mk_keys_free(c->keys);
 	free(c);
 	return NULL;
 }
@@ -55,6 +56,13 @@ enum mk_err mk_fetcher_conf_add(struct mk_fetcher *f, const struct mk_msg_backen
 	at->in_pod = c->begin.platform == MK_POD;
 	c->instances[c->n++] = at;
 	return MK_OK;
+}
+
+enum mk_err mk_fetcher_conf_keys(struct mk_fetcher *f, const struct mk_msg_keys_from *m)
+{
+	if (!f->next || f->next->keys)
+		return MK_BAD_REQUEST;
+	return mk_keys_new(m, f->next->begin.platform == MK_POD, &f->next->keys);
 }
 
 static mk_must know(struct mk_instance *at, struct mk_why *why)
@@ -114,7 +122,7 @@ static void keep_same(struct mk_fetcher_conf *to, struct mk_fetcher_conf *from)
 /* Where no store is on the network, neither is this process. */
 static mk_must transport_make(struct mk_fetcher *f)
 {
-	bool http = false;
+	bool http = f->next->keys != NULL;
 	for (size_t i = 0; i < f->next->n; i++)
 		http |= f->next->instances[i]->conf.address[0] != '\0';
 	if (!http || f->curl)
@@ -145,5 +153,5 @@ enum mk_err mk_fetcher_conf_take(struct mk_fetcher *f, struct mk_why *why)
 	f->now = MK_TAKE(f->next);
 	mk_fetcher_conf_free(old);
 	mk_fetcher_tell_again(f);
-	return MK_OK;
+	return f->now->keys ? mk_keys_begin(f->now->keys, &f->driver, mk_fetcher_tell_keys, f) : MK_OK;
 }

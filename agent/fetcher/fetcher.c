@@ -66,6 +66,8 @@ static mk_must attach_broker(struct mk_fetcher *f)
 	f->broker_number++;
 	mk_link_on_room(f->broker, on_room);
 	mk_fetcher_tell_again(f);
+	if (f->now && f->now->keys)
+		mk_keys_tell(f->now->keys);
 	return MK_OK;
 }
 
@@ -81,6 +83,13 @@ static mk_must on_backend(struct mk_fetcher *f, struct mk_frame *frame)
 	struct mk_msg_backend m;
 	MK_TRY(mk_msg_backend_read(frame->body, &m));
 	return mk_fetcher_conf_add(f, &m);
+}
+
+static mk_must on_keys_from(struct mk_fetcher *f, struct mk_frame *frame)
+{
+	struct mk_msg_keys_from m;
+	MK_TRY(mk_msg_keys_from_read(frame->body, &m));
+	return mk_fetcher_conf_keys(f, &m);
 }
 
 static mk_must say_refused(struct mk_fetcher *f, enum mk_err e, const struct mk_why *why)
@@ -161,6 +170,7 @@ static mk_must on_supervisor(void *arg, struct mk_frame *frame)
 		enum mk_err (*fn)(struct mk_fetcher *, struct mk_frame *);
 	} rows[] = {
 		{ MK_MSG_CONF_BEGIN, on_begin }, { MK_MSG_CONF_BACKEND, on_backend }, { MK_MSG_CONF_END, on_end },
+		{ MK_MSG_CONF_KEYS_FROM, on_keys_from },
 		{ MK_MSG_PEER, on_peer },        { MK_MSG_PING, on_ping },            { MK_MSG_DRAIN, on_drain },
 	};
 	for (size_t i = 0; i < MK_COUNT(rows); i++)

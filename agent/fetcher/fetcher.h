@@ -9,6 +9,7 @@
 #include "agent/base/lock/lockdown.h"
 #include "agent/base/loop.h"
 #include "agent/fetcher/driver.h"
+#include "agent/fetcher/keys.h"
 #include "agent/fetcher/transport_curl.h"
 #include "agent/ipc/ipc.h"
 #include "agent/ipc/msgs.h"
@@ -17,6 +18,7 @@ struct mk_fetcher_conf {
 	struct mk_msg_begin begin;
 	struct mk_instance *instances[MK_BACKENDS_MAX]; /* owned */
 	size_t n;
+	struct mk_keys *keys; /* owned; NULL: none are wanted */
 };
 
 /* What the broker was told of each backend (tell.c). */
@@ -53,6 +55,7 @@ void mk_fetcher_drained(struct mk_fetcher *f); /* ends a draining fetcher that h
 /* config.c */
 mk_must mk_fetcher_conf_begin(struct mk_fetcher *f, const struct mk_msg_begin *begin);
 mk_must mk_fetcher_conf_add(struct mk_fetcher *f, const struct mk_msg_backend *m); /* BAD_REQUEST: out of order or too many */
+mk_must mk_fetcher_conf_keys(struct mk_fetcher *f, const struct mk_msg_keys_from *m);
 /* Checks what came in, locks down the first time, puts it in force. On an error the one before stays and why tells. */
 mk_must mk_fetcher_conf_take(struct mk_fetcher *f, struct mk_why *why);
 struct mk_fetcher_conf *mk_fetcher_conf_free(struct mk_fetcher_conf *c);
@@ -70,5 +73,6 @@ void mk_fetcher_tell_again(struct mk_fetcher *f); /* all of it: another broker, 
 
 /* serve.c */
 mk_must mk_fetcher_on_broker(struct mk_fetcher *f, const struct mk_frame *frame);
+void mk_fetcher_tell_keys(void *f, const struct mk_msg_keys *m); /* to the broker, if there is one */
 
 #endif

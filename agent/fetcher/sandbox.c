@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 
 #define FILES_PER_BACKEND 10
+#define KEYS_FILES 2
 
 /* Not on every architecture: passed over. */
 #ifndef SYS_poll
@@ -36,8 +37,8 @@ static const struct mk_call_rule allowed[] = {
 	ANY(SYS_recvmsg), ANY(SYS_sendmsg), ANY(SYS_close), \
 	/* the loop */ \
 	ANY(SYS_epoll_wait), ANY(SYS_epoll_pwait), ANY(SYS_epoll_ctl), ANY(SYS_clock_gettime), \
-	/* files below the given directories: mk_file_open, mk_file_read */ \
-	ANY(SYS_openat2), ANY(SYS_read), ANY(SYS_fstat), ANY(SYS_newfstatat), ANY(SYS_fstatfs), ANY(SYS_geteuid), \
+	/* files below the given directories: mk_file_open, mk_file_read; openat where a filter of systemd's takes the other away */ \
+	ANY(SYS_openat2), ANY(SYS_openat), ANY(SYS_read), ANY(SYS_fstat), ANY(SYS_newfstatat), ANY(SYS_fstatfs), ANY(SYS_geteuid), \
 	/* the log on standard error */ \
 	ANY(SYS_write), \
 	/* memory: malloc, the arena's cold slots, Argon2id; lock-down refuses PROT_EXEC */ \
@@ -66,12 +67,11 @@ static const struct mk_call_rule allowed_http[] = {
 	ARG(SYS_rt_sigaction, 0, 32), ARG(SYS_rt_sigaction, 0, 33), /* glibc's own signals */
 	ARG(SYS_rt_sigaction, 0, SIGPIPE),                          /* libcurl, while it closes connections that rest */
 	/* files of libraries: name services and certificates, where Landlock lets them */
-	ANY(SYS_openat), ANY(SYS_lseek), ANY(SYS_pread64), ANY(SYS_uname), ANY(SYS_getuid),
+	ANY(SYS_lseek), ANY(SYS_pread64), ANY(SYS_uname), ANY(SYS_getuid),
 };
 
 /* Libraries that merely probe get an error instead of an end. */
 static const struct mk_call_refusal refused[] = {
-	{ SYS_openat, EACCES },
 	{ SYS_readlinkat, EACCES },
 	{ SYS_ioctl, ENOTTY },
 };
@@ -111,8 +111,8 @@ static const char *const trust_dirs[] = { "/etc/ssl", "/etc/pki", "/usr/lib/ssl"
 static const char *const name_dirs[] = { "/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf" };
 
 struct dirs {
-	char path[MK_BACKENDS_MAX * FILES_PER_BACKEND + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1][MK_PATH_MAX];
-	bool optional[MK_BACKENDS_MAX * FILES_PER_BACKEND + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1];
+	char path[MK_BACKENDS_MAX * FILES_PER_BACKEND + KEYS_FILES + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1][MK_PATH_MAX];
+	bool optional[MK_BACKENDS_MAX * FILES_PER_BACKEND + KEYS_FILES + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1];
 	size_t n;
 	bool http;
 };
@@ -173,11 +173,24 @@ static mk_must dirs_of_backend(const struct mk_conf_backend *b, struct dirs *d)
 	return MK_OK;
 }
 
+static mk_must dirs_of_keys(const struct mk_msg_keys_from *from, struct dirs *d)
+{
+	if (from->ca_file[0])
+		MK_TRY(dirs_add(d, from->ca_file));
+	MK_TRY(dirs_add(d, from->token_file));
+	d->http = true;
+	if (has_name(from->address))
+		dirs_add_others(d, name_dirs, MK_COUNT(name_dirs));
+	return MK_OK;
+}
+
 static mk_must dirs_of(const struct mk_fetcher_conf *c, struct dirs *ret)
 {
 	*ret = (struct dirs){ .n = 0 };
 	for (size_t i = 0; i < c->n; i++)
 		MK_TRY(dirs_of_backend(&c->instances[i]->conf, ret));
+	if (c->keys)
+		MK_TRY(dirs_of_keys(mk_keys_from(c->keys), ret));
 	if (!ret->http)
 		return MK_OK;
 	dirs_add_others(ret, trust_dirs, MK_COUNT(trust_dirs));

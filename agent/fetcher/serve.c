@@ -177,7 +177,32 @@ static mk_must on_list(struct mk_fetcher *f, const struct mk_frame *frame)
 	return MK_OK;
 }
 
+void mk_fetcher_tell_keys(void *arg, const struct mk_msg_keys *m)
+{
+	struct mk_fetcher *f = arg;
+	const size_t cap = mk_msgs[MK_MSG_KEYS].max;
+	mk_auto(mk_freep) uint8_t *body = malloc(cap);
+	size_t n = 0;
+	if (!f->broker || !body)
+		return;
+	struct mk_wr w = mk_wr_of(body, cap);
+	mk_msg_keys_write(&w, m);
+	const enum mk_err e = mk_wr_end(&w, &n);
+	sent(e == MK_OK ? mk_link_send(f->broker, MK_MSG_KEYS, mk_span(body, n), -1) : e);
+}
+
+static mk_must on_wanted(struct mk_fetcher *f, const struct mk_frame *frame)
+{
+	struct mk_msg_number m;
+	MK_TRY(mk_msg_number_read(frame->body, &m));
+	if (f->now->keys)
+		mk_keys_wanted(f->now->keys);
+	return MK_OK;
+}
+
 enum mk_err mk_fetcher_on_broker(struct mk_fetcher *f, const struct mk_frame *frame)
 {
+	if (frame->type == MK_MSG_KEYS_WANTED)
+		return on_wanted(f, frame);
 	return frame->type == MK_MSG_FETCH_BEGIN ? on_fetch(f, frame) : on_list(f, frame);
 }

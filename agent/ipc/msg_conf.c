@@ -104,12 +104,32 @@ enum mk_err mk_msg_audit_read(struct mk_span body, struct mk_msg_audit *ret)
 	return MK_OK;
 }
 
+void mk_msg_state_write(struct mk_wr *w, const struct mk_msg_state *m)
+{
+	mk_wr_str(w, m->dir);
+	mk_wr_u32(w, m->two_person);
+}
+
+enum mk_err mk_msg_state_read(struct mk_span body, struct mk_msg_state *ret)
+{
+	struct mk_rd r = mk_rd_of(body);
+	struct mk_msg_state m = { 0 };
+	mk_rd_path(&r, m.dir, sizeof m.dir);
+	mk_rd_need(&r, m.dir[0] != '\0');
+	m.two_person = mk_rd_u32(&r);
+	mk_rd_need(&r, m.two_person >> MK_ACTION_COUNT == 0);
+	MK_TRY(mk_rd_end(&r));
+	*ret = m;
+	return MK_OK;
+}
+
 void mk_msg_store_write(struct mk_wr *w, const struct mk_msg_store *m)
 {
 	mk_wr_u8(w, m->index);
 	mk_wr_word(w, &m->name);
 	mk_wr_str(w, m->type);
 	mk_wr_bool(w, m->trust_tags);
+	mk_wr_bool(w, m->require_tag);
 	mk_wr_u32(w, m->calls_per_hour);
 }
 
@@ -120,6 +140,7 @@ enum mk_err mk_msg_store_read(struct mk_span body, struct mk_msg_store *ret)
 	m.name = mk_rd_some_word(&r);
 	mk_rd_str(&r, m.type, sizeof m.type);
 	m.trust_tags = mk_rd_bool(&r);
+	m.require_tag = mk_rd_bool(&r);
 	m.calls_per_hour = mk_rd_u32(&r);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;

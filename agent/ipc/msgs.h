@@ -8,6 +8,7 @@
 #define MK_MSGS_H
 
 #include "agent/base/rw.h"
+#include "agent/ipc/msg_keys.h"
 #include "mk/backend.h"
 #include "mk/conf.h"
 #include "mk/rules.h"
@@ -21,7 +22,7 @@ struct mk_msg_begin { /* CONF_BEGIN */
 	enum mk_platform platform;
 	uint32_t exceptions;   /* lock-down guards that the configuration excepts */
 };
-struct mk_msg_number { /* CONF_END, AUDIT_HEAD, HTTP_LISTENER, PING, PONG, DRAIN, PEER_BROKE, RELOAD */
+struct mk_msg_number { /* CONF_END, CONF_SHADOW, AUDIT_HEAD, HTTP_LISTENER, PING, PONG, DRAIN, PEER_BROKE, RELOAD, KEYS_WANTED */
 	uint32_t n;
 };
 struct mk_msg_limits { /* CONF_LIMITS */
@@ -32,11 +33,15 @@ struct mk_msg_audit { /* CONF_AUDIT */
 	struct mk_conf_audit audit;
 	uint8_t policy_digest[32];
 };
+struct mk_msg_state { /* CONF_STATE */
+	char dir[MK_PATH_MAX];
+	uint32_t two_person; /* bits 1 << enum mk_action */
+};
 struct mk_msg_store { /* CONF_STORE */
 	uint8_t index;
 	struct mk_word name;
 	char type[16];
-	bool trust_tags;
+	bool trust_tags, require_tag;
 	uint32_t calls_per_hour; /* the most; 0: no limit (a file) */
 };
 struct mk_msg_backend { /* CONF_BACKEND */
@@ -59,7 +64,7 @@ struct mk_msg_ready { /* READY */
 	uint8_t landlock_abi;
 };
 struct mk_msg_result { /* REFUSED, RELOAD_DONE: err OK for a reload that went well */
-	uint32_t n;          /* generation, or the number in RELOAD */
+	uint32_t n;          /* generation, or the number in RELOAD, 0 where nobody asked */
 	uint32_t generation; /* in force now */
 	enum mk_err err;
 	char text[768];
@@ -107,7 +112,8 @@ struct mk_msg_listed { /* LIST_DONE; names ascending, checked by read */
 	X(AUDIT, "audit_unavailable")                                   \
 	X(BACKEND, "backend_unavailable")                               \
 	X(FETCHER, "fetcher_restarting")                                \
-	X(BROKER, "broker_restarting")
+	X(BROKER, "broker_restarting")                                  \
+	X(FROZEN, "frozen")
 enum mk_reason {
 #define MK_REASON_ENUM_(name, word) MK_REASON_##name,
 	MK_REASON_LIST(MK_REASON_ENUM_)
@@ -124,8 +130,12 @@ MK_MSG_FNS(begin);
 MK_MSG_FNS(number);
 MK_MSG_FNS(limits);
 MK_MSG_FNS(audit);
+MK_MSG_FNS(state);
 MK_MSG_FNS(store);
 MK_MSG_FNS(backend);
+MK_MSG_FNS(kubernetes);
+MK_MSG_FNS(keys_from);
+MK_MSG_FNS(keys);
 MK_MSG_FNS(listener);
 MK_MSG_FNS(watch);
 MK_MSG_FNS(peer);
@@ -138,9 +148,11 @@ MK_MSG_FNS(fetched);
 MK_MSG_FNS(list);
 MK_MSG_FNS(listed); /* read: ret->items points to room for MK_LIST_PAGE_MAX */
 
-/* CONF_SERVICE and CONF_RULE carry the policy's own structs. rule_read allocates patterns, owned by the caller. */
+/* CONF_SERVICE, CONF_GROUP and CONF_RULE carry the policy's own structs; what is read owns its lists. */
 void mk_msg_service_write(struct mk_wr *w, const struct mk_service *s);
 mk_must mk_msg_service_read(struct mk_span body, struct mk_service *ret);
+void mk_msg_group_write(struct mk_wr *w, const struct mk_group *g);
+mk_must mk_msg_group_read(struct mk_span body, struct mk_group *ret);
 void mk_msg_rule_write(struct mk_wr *w, const struct mk_rule *r);
 mk_must mk_msg_rule_read(struct mk_span body, struct mk_rule *ret);
 

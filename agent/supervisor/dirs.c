@@ -74,18 +74,18 @@ static bool lock_soon(int fd)
 	}
 }
 
-enum mk_err mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why)
+enum mk_err mk_dir_lock(const char *path, const char *key, int *ret_fd, struct mk_why *why)
 {
-	mk_fd dir = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	mk_fd dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	mk_fd fd = dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return mk_why_set(why, MK_SYSTEM, "state_dir: %s/lock cannot be opened: %s", state_dir, strerrordesc_np(errno));
+		return mk_why_set(why, MK_SYSTEM, "%s: %s/lock cannot be opened: %s", key, path, strerrordesc_np(errno));
 	if (lock_soon(fd)) {
 		*ret_fd = MK_TAKE_FD(fd);
 		return MK_OK;
 	}
 	if (errno != EAGAIN && errno != EACCES)
-		return mk_why_set(why, MK_SYSTEM, "state_dir: %s/lock cannot be locked: %s", state_dir, strerrordesc_np(errno));
+		return mk_why_set(why, MK_SYSTEM, "%s: %s/lock cannot be locked: %s", key, path, strerrordesc_np(errno));
 	return mk_why_set(why, MK_CONFLICT,
-			  "state_dir: %s is in use by another instance; stop it, or give this one a state_dir of its own", state_dir);
+			  "%s: %s is in use by another instance; stop it, or give this one a %s of its own", key, path, key);
 }

@@ -18,6 +18,6 @@ mk_must mk_dir_need(const char *path, mode_t mode, const char *key, struct mk_wh
 mk_must mk_dir_stays(const char *path, const char *key, struct mk_why *why);
 
 /* CONFLICT: another instance has it. The descriptor holds the lock for the process's life. */
-mk_must mk_state_lock(const char *state_dir, int *ret_fd, struct mk_why *why);
+mk_must mk_dir_lock(const char *path, const char *key, int *ret_fd, struct mk_why *why);
 
 #endif

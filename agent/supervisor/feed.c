@@ -26,13 +26,41 @@ static size_t services(const struct mk_plan *p)
 {
 	return p->conf->rules.n_services;
 }
+static size_t groups(const struct mk_plan *p)
+{
+	return p->conf->rules.n_groups;
+}
 static size_t rules(const struct mk_plan *p)
 {
 	return p->conf->rules.n_rules;
 }
+static size_t shadow(const struct mk_plan *p)
+{
+	return p->conf->shadow_file[0] ? 1 : 0;
+}
+static size_t shadow_services(const struct mk_plan *p)
+{
+	return p->conf->shadow.n_services;
+}
+static size_t shadow_groups(const struct mk_plan *p)
+{
+	return p->conf->shadow.n_groups;
+}
+static size_t shadow_rules(const struct mk_plan *p)
+{
+	return p->conf->shadow.n_rules;
+}
 static size_t backends(const struct mk_plan *p)
 {
 	return p->conf->n_backends;
+}
+static size_t kubernetes(const struct mk_plan *p)
+{
+	return p->conf->kubernetes.on ? 1 : 0;
+}
+static size_t keys_from(const struct mk_plan *p)
+{
+	return p->conf->kubernetes.address[0] ? 1 : 0;
 }
 static size_t listeners(const struct mk_plan *p)
 {
@@ -75,24 +103,73 @@ static mk_must send_audit(struct mk_kid *k, size_t i)
 	return mk_say(k, MK_MSG_CONF_AUDIT, &w, -1);
 }
 
-static mk_must send_service(struct mk_kid *k, size_t i)
+static mk_must send_state(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	const struct mk_conf *c = k->feed.plan.conf;
+	struct mk_msg_state m = { .two_person = c->two_person };
+	_Static_assert(sizeof m.dir == sizeof c->state_dir, "copied whole");
+	memcpy(m.dir, c->state_dir, sizeof m.dir);
+	struct mk_wr w = mk_say_room();
+	mk_msg_state_write(&w, &m);
+	return mk_say(k, MK_MSG_CONF_STATE, &w, -1);
+}
+
+static mk_must say_service(struct mk_kid *k, const struct mk_service *service)
 {
 	struct mk_wr w = mk_say_room();
-	mk_msg_service_write(&w, &k->feed.plan.conf->rules.services[i]);
+	mk_msg_service_write(&w, service);
 	return mk_say(k, MK_MSG_CONF_SERVICE, &w, -1);
 }
 
-static mk_must send_rule(struct mk_kid *k, size_t i)
+static mk_must say_group(struct mk_kid *k, const struct mk_group *group)
 {
 	struct mk_wr w = mk_say_room();
-	mk_msg_rule_write(&w, &k->feed.plan.conf->rules.rules[i]);
+	mk_msg_group_write(&w, group);
+	return mk_say(k, MK_MSG_CONF_GROUP, &w, -1);
+}
+
+static mk_must say_rule(struct mk_kid *k, const struct mk_rule *rule)
+{
+	struct mk_wr w = mk_say_room();
+	mk_msg_rule_write(&w, rule);
 	return mk_say(k, MK_MSG_CONF_RULE, &w, -1);
+}
+
+static mk_must send_service(struct mk_kid *k, size_t i)
+{
+	return say_service(k, &k->feed.plan.conf->rules.services[i]);
+}
+static mk_must send_group(struct mk_kid *k, size_t i)
+{
+	return say_group(k, &k->feed.plan.conf->rules.groups[i]);
+}
+static mk_must send_rule(struct mk_kid *k, size_t i)
+{
+	return say_rule(k, &k->feed.plan.conf->rules.rules[i]);
+}
+static mk_must send_shadow(struct mk_kid *k, size_t i)
+{
+	return mk_say_number(k, MK_MSG_CONF_SHADOW, (uint32_t)i, -1);
+}
+static mk_must send_shadow_service(struct mk_kid *k, size_t i)
+{
+	return say_service(k, &k->feed.plan.conf->shadow.services[i]);
+}
+static mk_must send_shadow_group(struct mk_kid *k, size_t i)
+{
+	return say_group(k, &k->feed.plan.conf->shadow.groups[i]);
+}
+static mk_must send_shadow_rule(struct mk_kid *k, size_t i)
+{
+	return say_rule(k, &k->feed.plan.conf->shadow.rules[i]);
 }
 
 static mk_must send_store(struct mk_kid *k, size_t i)
 {
 	const struct mk_conf_backend *b = &k->feed.plan.conf->backends[i];
 	struct mk_msg_store m = { .index = (uint8_t)i, .name = b->name, .trust_tags = b->trust_tags,
+				  .require_tag = b->require_tag,
 				  .calls_per_hour = b->address[0] ? b->calls_per_hour : 0 };
 	_Static_assert(sizeof m.type == sizeof b->type, "copied whole");
 	memcpy(m.type, b->type, sizeof m.type);
@@ -106,6 +183,33 @@ static mk_must send_backend(struct mk_kid *k, size_t i)
 	struct mk_wr w = mk_say_room();
 	mk_msg_backend_write(&w, &(struct mk_msg_backend){ (uint8_t)i, k->feed.plan.conf->backends[i] });
 	return mk_say(k, MK_MSG_CONF_BACKEND, &w, -1);
+}
+
+static mk_must send_kubernetes(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	const struct mk_conf_kubernetes *c = &k->feed.plan.conf->kubernetes;
+	struct mk_msg_kubernetes m = { .jwks = mk_span(c->jwks, c->n_jwks) };
+	memcpy(m.audience, c->audience, sizeof m.audience);
+	memcpy(m.issuer, c->issuer, sizeof m.issuer);
+	memcpy(m.pod_uid, c->pod_uid, sizeof m.pod_uid);
+	memcpy(m.address, c->address, sizeof m.address);
+	struct mk_wr w = mk_say_room();
+	mk_msg_kubernetes_write(&w, &m);
+	return mk_say(k, MK_MSG_CONF_KUBERNETES, &w, -1);
+}
+
+static mk_must send_keys_from(struct mk_kid *k, size_t i)
+{
+	(void)i;
+	const struct mk_conf_kubernetes *c = &k->feed.plan.conf->kubernetes;
+	struct mk_msg_keys_from m = { .address = "" };
+	memcpy(m.address, c->address, sizeof m.address);
+	memcpy(m.ca_file, c->ca_file, sizeof m.ca_file);
+	memcpy(m.token_file, c->token_file, sizeof m.token_file);
+	struct mk_wr w = mk_say_room();
+	mk_msg_keys_from_write(&w, &m);
+	return mk_say(k, MK_MSG_CONF_KEYS_FROM, &w, -1);
 }
 
 /* A directory that cannot be watched is no reason not to start: the time to live then does alone. */
@@ -159,13 +263,21 @@ static const struct piece {
 	{ BROKER | FETCHER | REPORTER, false, one, send_begin },
 	{ BROKER, false, one, send_limits },
 	{ BROKER, false, one, send_audit },
+	{ BROKER, false, one, send_state },
 	{ BROKER, true, one, send_head },
 	{ BROKER, false, services, send_service },
+	{ BROKER, false, groups, send_group },
 	{ BROKER, false, rules, send_rule },
+	{ BROKER, false, shadow, send_shadow },
+	{ BROKER, false, shadow_services, send_shadow_service },
+	{ BROKER, false, shadow_groups, send_shadow_group },
+	{ BROKER, false, shadow_rules, send_shadow_rule },
 	{ BROKER, false, backends, send_store },
 	{ BROKER, false, backends, send_watch },
+	{ BROKER, false, kubernetes, send_kubernetes },
 	{ BROKER, false, listeners, send_listener },
 	{ FETCHER, false, backends, send_backend },
+	{ FETCHER, false, keys_from, send_keys_from },
 	{ REPORTER, true, one, send_http },
 	{ BROKER | FETCHER | REPORTER, false, one, send_end },
 };

@@ -17,6 +17,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16; not in Debian 12's headers */
+#endif
 #define BACKLOG 4096 /* a broker's restart makes clients wait here; the kernel's somaxconn may be less */
 
 static enum mk_err failed(const struct mk_conf_listener *c, const char *what, struct mk_why *why)
@@ -40,11 +43,19 @@ static mk_must check_place(const struct mk_conf_listener *c, struct mk_why *why)
 static mk_must set_access(int dir, const char *name, const struct mk_conf_listener *c, struct mk_why *why)
 {
 	const gid_t gid = c->gid == (gid_t)-1 ? getegid() : c->gid;
-	if (fchownat(dir, name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0)
+	struct stat st;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return failed(c, "look at", why);
+	if (st.st_gid != gid && fchownat(dir, name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return mk_why_set(why, MK_DENIED, "listener %s: cannot give %s to group %u (%s): the agent's user must be in that "
-				  "group, by SupplementaryGroups= in its unit or usermod -aG", c->name.s, c->path, gid,
-				  strerrordesc_np(errno));
+				  "group, by usermod -aG, or by SupplementaryGroups= and SystemCallFilter=fchownat in a drop-in of its "
+				  "unit", c->name.s, c->path, gid, strerrordesc_np(errno));
 	return fchmodat(dir, name, c->mode, 0) < 0 ? failed(c, "set the mode of", why) : MK_OK;
+}
+
+void mk_listener_refuse_descriptors(int fd)
+{
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){ 0 }, sizeof(int));
 }
 
 /* Bound through the directory's descriptor: the path alone may fill sun_path. */
@@ -55,6 +66,7 @@ static int bind_at(int dir, const char *name)
 	mk_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || (unlinkat(dir, name, 0) < 0 && errno != ENOENT))
 		return -1;
+	mk_listener_refuse_descriptors(fd);
 	const mode_t before = umask(0777);
 	const int bound = bind(fd, (const struct sockaddr *)&a, sizeof a);
 	umask(before);
@@ -99,9 +111,58 @@ static mk_must make(struct mk_listener *l, struct mk_why *why)
 static const struct mk_listener *at_path(const struct mk_listeners *s, const char *path)
 {
 	for (size_t i = 0; s && i < s->n; i++)
-		if (strcmp(s->l[i].conf.path, path) == 0)
+		if (!s->l[i].passed && strcmp(s->l[i].conf.path, path) == 0)
 			return &s->l[i];
 	return NULL;
+}
+
+/* One that systemd passed. */
+static const struct mk_listener *passed_as(const struct mk_listeners *s, const struct mk_word *name)
+{
+	for (size_t i = 0; s && i < s->n; i++)
+		if (s->l[i].passed && mk_word_eq(&s->l[i].conf.name, name))
+			return &s->l[i];
+	return NULL;
+}
+
+static mk_must all_passed_named(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_why *why)
+{
+	for (size_t i = 0; i < have->n; i++) {
+		bool found = !have->l[i].passed;
+		for (size_t k = 0; k < conf->n_listeners && !found; k++)
+			found = mk_word_eq(&conf->listeners[k].name, &have->l[i].conf.name);
+		if (!found)
+			return mk_why_set(why, MK_BAD_REQUEST, "systemd passed a socket named \"%s\", which is no listener: add it to "
+					  "listeners in agent.conf, or stop its socket unit", have->l[i].conf.name.s);
+	}
+	return MK_OK;
+}
+
+/* May every user of the host connect? Its mode is its unit's, which is 0666 where that says nothing. One that is gone lets nobody
+ * in; of one that cannot be looked at the worst is supposed. */
+static bool open_to_all(int fd)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNSPEC };
+	socklen_t n = sizeof at - 1; /* and a NUL */
+	struct stat st;
+	if (getsockname(fd, (struct sockaddr *)&at, &n) < 0)
+		return true;
+	return stat(at.sun_path, &st) < 0 ? errno != ENOENT : (st.st_mode & S_IWOTH) != 0;
+}
+
+/* As the configuration's check of `mode`, which does not count for these. */
+static mk_must none_is_everybody(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_why *why)
+{
+	for (size_t i = 0; conf->platform == MK_HOST && i < conf->rules.n_services; i++) {
+		const struct mk_service *s = &conf->rules.services[i];
+		const struct mk_listener *l = s->identity.set ? NULL : passed_as(have, &s->identity.socket);
+		if (l && open_to_all(l->fd))
+			return mk_why_set(why, MK_BAD_REQUEST, "service \"%s\" would be everybody: systemd passed its listener \"%s\" with a mode "
+					  "that lets all users connect, and its identity names nothing else: set SocketMode=0660 and SocketGroup= in "
+					  "the socket unit, or add user, uid or group in the policy",
+					  s->name.s, l->conf.name.s);
+	}
+	return MK_OK;
 }
 
 static bool still_ours(const struct mk_listener *l)
@@ -115,23 +176,35 @@ static mk_must share(const struct mk_listener *from, struct mk_listener *l, stru
 	mk_fd fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return failed(&l->conf, "go on with", why);
-	MK_TRY(set_access(AT_FDCWD, l->conf.path, &l->conf, why));
+	if (!from->passed)
+		MK_TRY(set_access(AT_FDCWD, l->conf.path, &l->conf, why));
+	l->passed = from->passed;
 	l->fd = MK_TAKE_FD(fd);
 	l->dev = from->dev;
 	l->ino = from->ino;
 	return MK_OK;
 }
 
+/* By a listener that is there already, or a new one; one that was removed is made anew. */
+static mk_must open_one(const struct mk_listeners *have, struct mk_listener *l, struct mk_why *why)
+{
+	const struct mk_listener *passed = passed_as(have, &l->conf.name), *old = at_path(have, l->conf.path);
+	if (passed)
+		return share(passed, l, why);
+	return old && still_ours(old) ? share(old, l, why) : make(l, why);
+}
+
 enum mk_err mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
 			      struct mk_why *why)
 {
 	struct mk_listeners s = { calloc(conf->n_listeners ? conf->n_listeners : 1, sizeof *s.l), 0 };
-	enum mk_err e = s.l ? MK_OK : MK_NO_MEMORY;
+	enum mk_err e = s.l ? all_passed_named(conf, have, why) : MK_NO_MEMORY;
+	if (e == MK_OK)
+		e = none_is_everybody(conf, have, why);
 	for (size_t i = 0; i < conf->n_listeners && e == MK_OK; i++) {
 		struct mk_listener *l = &s.l[i];
-		const struct mk_listener *old = at_path(have, conf->listeners[i].path);
 		*l = (struct mk_listener){ .conf = conf->listeners[i], .fd = -1 };
-		e = old && still_ours(old) ? share(old, l, why) : make(l, why); /* one that was removed is made anew */
+		e = open_one(have, l, why);
 		s.n += e == MK_OK;
 	}
 	if (e != MK_OK) {
@@ -147,7 +220,9 @@ void mk_listeners_close(struct mk_listeners *gone, const struct mk_listeners *st
 	for (size_t i = 0; i < gone->n; i++) {
 		struct mk_listener *l = &gone->l[i];
 		const struct mk_listener *kept = at_path(stay, l->conf.path);
-		if (kept && still_ours(kept))
+		if (l->passed) {
+			/* its file is systemd's */
+		} else if (kept && still_ours(kept))
 			mk_ignore(set_access(AT_FDCWD, kept->conf.path, &kept->conf, NULL), "it had this access before");
 		else if (still_ours(l))
 			unlink(l->conf.path);

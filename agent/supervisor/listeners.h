@@ -14,6 +14,7 @@
 struct mk_listener {
 	struct mk_conf_listener conf;
 	int fd;
+	bool passed; /* made by systemd: its file is not looked at, changed or removed */
 	dev_t dev;  /* of the socket's file, to know it again */
 	ino_t ino;
 };
@@ -23,14 +24,19 @@ struct mk_listeners {
 	size_t n;
 };
 
-/* A set for conf: sockets that `have` has at the same path, and that are still there, are shared, with the new
- * mode and group; others are made. On failure everything is as it was. `have` may be empty. */
+/* A set for conf: sockets that `have` was passed under the same name are shared as they are; those that it has at the
+ * same path, and that are still there, are shared with the new mode and group; others are made. BAD_REQUEST where one
+ * was passed that conf does not name. On failure everything is as it was. `have` may be empty. */
 mk_must mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
 			  struct mk_why *why);
 
 /* Closes a set and removes the files that `stay` does not have (NULL: all) and that are still ours. Where
  * `stay` has them, they get its mode and group. */
 void mk_listeners_close(struct mk_listeners *gone, const struct mk_listeners *stay);
+
+/* Callers of this listener cannot send descriptors along (EPERM), where the kernel knows how. Where it does not, none is
+ * taken either: the broker reads without room for them. */
+void mk_listener_refuse_descriptors(int fd);
 
 /* The reporter's TCP socket. CONFLICT: the address is taken. */
 mk_must mk_tcp_listen(const struct sockaddr_storage *addr, int *ret_fd, struct mk_why *why);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * makini-agent: options, the configuration, and the exit codes that its users see: 0, 1,
- * 2 usage, 75 the state directory is held by another instance, 78 the configuration is
- * refused. Never runs as root.
+ * 2 usage, 75 the state or runtime directory is held by another instance, 78 the
+ * configuration is refused. Never runs as root.
  */
 #include "agent/base/log.h"
+#include "agent/supervisor/passed.h"
 #include "agent/supervisor/sup.h"
 #include "mk/own.h"
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,8 +30,8 @@ static const char help[] =
 	"      --version       print the version\n"
 	"      --help          print this\n"
 	"\n"
-	"exit codes: 0 done, 1 failed, 2 usage, 75 another instance holds state_dir,\n"
-	"78 the configuration is refused\n";
+	"exit codes: 0 done, 1 failed, 2 usage, 75 another instance holds state_dir or\n"
+	"runtime_dir, 78 the configuration is refused\n";
 
 struct options {
 	const char *config;
@@ -99,16 +101,26 @@ static int check(const struct options *o)
 	return EXIT_DONE;
 }
 
+/* Of a start that failed. */
+static int exit_of(const struct mk_sup *s, enum mk_err e)
+{
+	if (e == MK_STATE_HELD && s->sockets_lock_fd < 0)
+		return EXIT_HELD;
+	return e == MK_BAD_REQUEST ? EXIT_CONFIG : EXIT_FAILED; /* sockets that do not fit the configuration */
+}
+
 static int serve(struct mk_sup *s)
 {
 	struct mk_why why = { 0 };
 	enum mk_err e = mk_conf_load(s->conf_file, &s->conf, &why);
+	if (e == MK_OK)
+		e = mk_conf_load_pod(s->conf, &why);
 	if (e != MK_OK)
 		return fail(e == MK_NO_MEMORY ? EXIT_FAILED : EXIT_CONFIG, "configuration_refused", e, &why);
 	mk_log_env(&s->conf->environment);
 	e = mk_sup_start(s, &why);
 	if (e != MK_OK)
-		return fail(e == MK_STATE_HELD && s->lock_fd < 0 ? EXIT_HELD : EXIT_FAILED, "start_failed", e, &why);
+		return fail(exit_of(s, e), "start_failed", e, &why);
 	e = mk_loop_run(s->loop);
 	if (e != MK_OK)
 		mk_log(MK_ERROR, "loop_failed", MK_KV_S("err", mk_err_word(e)));
@@ -117,14 +129,16 @@ static int serve(struct mk_sup *s)
 
 static int run(const struct options *o, char **environment)
 {
-	static struct mk_sup s = { .tcp_fd = -1, .lock_fd = -1, .head_fd = -1, .notify.fd = -1,
+	static struct mk_sup s = { .tcp_fd = -1, .lock_fd = -1, .sockets_lock_fd = -1, .head_fd = -1, .notify.fd = -1,
 				   .exes = { .fd = { -1, -1, -1, -1 }, .null_fd = -1 } };
 	struct mk_why why = { 0 };
 	if (geteuid() == 0 || getuid() == 0)
 		return refuse_root();
-	const enum mk_err e = mk_lockdown_early(false, &s.guards, &why);
+	enum mk_err e = mk_lockdown_early(false, &s.guards, &why);
+	if (e == MK_OK)
+		e = mk_passed_take(environment, &s.listeners, &why);
 	if (e != MK_OK)
-		return fail(EXIT_FAILED, "start_failed", e, &why);
+		return fail(exit_of(&s, e), "start_failed", e, &why);
 	s.conf_file = o->config;
 	mk_notify_open(&s.notify, environment);
 	const int code = serve(&s);
@@ -133,16 +147,26 @@ static int run(const struct options *o, char **environment)
 	return code;
 }
 
-/* Nothing that was left open may reach a child; and no socket or log may come to lie where standard error should. */
-static bool tidy_descriptors(void)
+/* Nothing that was left open may reach a child; and no socket or log may come to lie where standard error should.
+ * last: of what systemd passed. */
+static bool tidy_descriptors(int last)
 {
-	close_range(STDERR_FILENO + 1, ~0u, 0);
+	close_range((unsigned)last + 1, ~0u, 0);
 	int fd;
 	do
 		fd = open("/dev/null", O_RDWR); /* the first three stay, also in children */
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	mk_close(fd);
 	return fd >= 0;
+}
+
+/* One that comes before the loop can take it would end the process: it waits. */
+static void hold_reloads(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 int main(int argc, char **argv, char **environment)
@@ -158,7 +182,8 @@ int main(int argc, char **argv, char **environment)
 		return EXIT_DONE;
 	}
 	umask(077);
-	if (!tidy_descriptors())
+	hold_reloads();
+	if (!tidy_descriptors(mk_passed_last(environment)))
 		return EXIT_FAILED;
 	return o.check ? check(&o) : run(&o, environment);
 }

@@ -5,6 +5,7 @@
  * the broker has it in force is the old one dropped; until then anything that goes wrong
  * leaves the old one as it was.
  */
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/supervisor/sup.h"
 #include "mk/own.h"
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #define FETCHER_LEAVES_MS 5000
+#define RELOAD_MAX_MS 30000 /* as long as a fetcher has to become ready; a broker takes milliseconds */
 #define BACKEND_MAX       16384 /* as a message */
 
 /* ---- what cannot change without a restart ---- */
@@ -83,9 +85,14 @@ static bool same_backend(const struct mk_conf_backend *a, const struct mk_conf_b
 	return n > 0 && n == as_told(b, told[1], sizeof told[1]) && memcmp(told[0], told[1], n) == 0;
 }
 
+static bool same_keys_from(const struct mk_conf_kubernetes *a, const struct mk_conf_kubernetes *b)
+{
+	return strcmp(a->address, b->address) == 0 && strcmp(a->ca_file, b->ca_file) == 0 && strcmp(a->token_file, b->token_file) == 0;
+}
+
 static bool same_backends(const struct mk_conf *a, const struct mk_conf *b)
 {
-	bool same = a->n_backends == b->n_backends;
+	bool same = a->n_backends == b->n_backends && same_keys_from(&a->kubernetes, &b->kubernetes);
 	for (size_t i = 0; same && i < a->n_backends; i++)
 		same = same_backend(&a->backends[i], &b->backends[i]);
 	return same;
@@ -93,10 +100,11 @@ static bool same_backends(const struct mk_conf *a, const struct mk_conf *b)
 
 /* ---- how it ends ---- */
 
+/* The broker is told of each, for its alarm; one that nobody asked it for has the number 0. */
 static void answer(struct mk_sup *s, enum mk_err e, const char *text)
 {
-	struct mk_msg_result m = { .n = s->reload.number, .generation = s->generation, .err = e };
-	if (!s->reload.answer || !mk_kid_serves(s->broker))
+	struct mk_msg_result m = { .n = s->reload.answer ? s->reload.number : 0, .generation = s->generation, .err = e };
+	if (!mk_kid_serves(s->broker))
 		return;
 	snprintf(m.text, sizeof m.text, "%s", text);
 	struct mk_wr w = mk_say_room();
@@ -106,11 +114,18 @@ static void answer(struct mk_sup *s, enum mk_err e, const char *text)
 
 static void finish(struct mk_sup *s, enum mk_err e, const char *text)
 {
+	s->refused = e != MK_OK;
 	answer(s, e, text);
 	const struct mk_reloading r = s->reload;
 	s->reload = (struct mk_reloading){ .again = r.again, .again_answer = r.again_answer, .again_number = r.again_number };
 	mk_sup_say_ready(s);
 	mk_sup_health(s);
+}
+
+void mk_reload_told(struct mk_sup *s)
+{
+	if (s->refused && s->reload.state == MK_RELOAD_NONE)
+		answer(s, MK_CONFLICT, "the last reload was refused");
 }
 
 static void refuse(struct mk_sup *s, enum mk_err e, const struct mk_why *why)
@@ -228,6 +243,7 @@ static mk_must prepare(struct mk_sup *s, struct mk_why *why)
 {
 	struct mk_reloading *r = &s->reload;
 	MK_TRY(mk_conf_load(s->conf_file, &r->conf, why));
+	MK_TRY(mk_conf_load_pod(r->conf, why));
 	MK_TRY(check_fixed(s, r->conf, why));
 	MK_TRY(mk_listeners_open(r->conf, &s->listeners, &r->listeners, why));
 	r->generation = ++s->last_generation;
@@ -275,8 +291,16 @@ void mk_reload(struct mk_sup *s, bool wants_answer, uint32_t number)
 			mk_kid_kill(s->spare, "its place is needed");
 		return;
 	}
-	s->reload = (struct mk_reloading){ .answer = wants_answer, .number = number };
+	s->reload = (struct mk_reloading){ .answer = wants_answer, .number = number, .since_ms = mk_boot_ms() };
 	begin(s);
+}
+
+/* Who answers pings but not this is not in its right mind: its end drops the reload. */
+void mk_reload_tick(struct mk_sup *s)
+{
+	struct mk_kid *k = s->reload.state == MK_RELOAD_BROKER ? s->broker : s->spare;
+	if (s->reload.state != MK_RELOAD_NONE && mk_boot_ms() - s->reload.since_ms > RELOAD_MAX_MS)
+		mk_kid_kill(k, "it did not take the new configuration in time");
 }
 
 void mk_reload_waiting(struct mk_sup *s)

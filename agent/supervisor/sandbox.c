@@ -64,6 +64,8 @@ static const struct mk_call_rule allow[] = {
 	ANY(read), ANY(write), ANY(readv), ANY(writev), ANY(pread64), ANY(lseek), ANY(close),
 	ARG(fcntl, 1, F_GETFD), ARG(fcntl, 1, F_SETFD), ARG(fcntl, 1, F_GETFL), ARG(fcntl, 1, F_SETFL), ARG(fcntl, 1, F_DUPFD_CLOEXEC),
 	ANY(flock), ANY(ftruncate), ANY(fdatasync), ANY(fsync),
+	/* a broker that opens its database */
+	ARG(fcntl, 1, F_GETLK), ARG(fcntl, 1, F_SETLK), ANY(pwrite64),
 };
 
 /* Libraries that merely probe, or know another way, get an error instead of an end. */

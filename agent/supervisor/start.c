@@ -41,6 +41,7 @@ static void on_tick(void *arg)
 	struct mk_sup *s = arg;
 	mk_timer_set(s->tick, TICK_MS);
 	mk_kids_ping(s);
+	mk_reload_tick(s);
 	if (s->owes_ready && !s->draining && s->reload.state == MK_RELOAD_NONE)
 		mk_sup_say_ready(s);
 }
@@ -113,13 +114,17 @@ static mk_must make_places(struct mk_sup *s, struct mk_why *why)
 	const struct mk_conf *c = s->conf;
 	char dir[MK_PATH_MAX];
 	MK_TRY(need(c, c->state_dir, 0700, "state_dir", why));
-	MK_TRY(mk_state_lock(c->state_dir, &s->lock_fd, why));
+	MK_TRY(mk_dir_lock(c->state_dir, "state_dir", &s->lock_fd, why));
 	MK_TRY(need(c, c->runtime_dir, 0711, "runtime_dir", why));
+	MK_TRY(mk_dir_lock(c->runtime_dir, "runtime_dir", &s->sockets_lock_fd, why));
 	MK_TRY(mk_path_dir(c->audit.file, dir, sizeof dir));
 	MK_TRY(need(c, dir, 0700, "audit.file", why));
 	if (c->reporter_on)
 		MK_TRY(mk_tcp_listen(&c->reporter_addr, &s->tcp_fd, why));
-	return mk_listeners_open(c, &s->listeners, &s->listeners, why);
+	struct mk_listeners passed = s->listeners;
+	MK_TRY(mk_listeners_open(c, &passed, &s->listeners, why));
+	mk_listeners_close(&passed, &s->listeners); /* those of systemd live on in the set */
+	return MK_OK;
 }
 
 /* A name that nobody has goes through all of the host's name services: their modules are loaded now, not at a reload

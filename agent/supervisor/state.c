@@ -163,6 +163,8 @@ void mk_sup_ready(struct mk_kid *k)
 		mk_reload_commit(s);
 	else if (k == s->broker || (k == s->fetcher && !next_is_offered(s)))
 		mk_sup_peer(s, s->fetcher);
+	if (k == s->broker)
+		mk_reload_told(s);
 	mk_sup_roles(s);
 	mk_sup_health(s);
 	mk_reload_waiting(s);

@@ -65,6 +65,7 @@ void mk_sup_stop(struct mk_sup *s)
 	mk_exes_close(&s->exes);
 	mk_closep(&s->tcp_fd);
 	mk_closep(&s->head_fd);
+	mk_closep(&s->sockets_lock_fd);
 	mk_closep(&s->lock_fd);
 	mk_closep(&s->notify.fd);
 	s->reload.conf = mk_conf_free(s->reload.conf);

@@ -60,6 +60,7 @@ struct mk_reloading {
 	struct mk_listeners listeners;
 	uint32_t generation;     /* the one that conf is to be */
 	bool new_fetcher;        /* the spare child is the next fetcher */
+	int64_t since_ms;        /* boot clock: it has begun */
 	bool answer;             /* the broker asked */
 	uint32_t number;         /* the number of its question */
 	bool again;              /* another request came meanwhile */
@@ -75,8 +76,10 @@ struct mk_sup {
 	struct mk_conf *conf;         /* in force */
 	uint32_t generation;          /* in force */
 	uint32_t last_generation;     /* given out */
+	bool refused; /* the last reload */
 	struct mk_listeners listeners;
 	int tcp_fd, lock_fd, head_fd; /* -1: none */
+	int sockets_lock_fd;          /* of runtime_dir */
 	struct mk_exes exes;
 	struct mk_notify notify;
 	struct mk_lockdown_report guards;
@@ -128,13 +131,15 @@ void mk_sup_fail(struct mk_sup *s);                  /* the start went wrong: en
 /* reload.c */
 void mk_reload(struct mk_sup *s, bool answer, uint32_t number); /* now, or when what is under way has ended */
 void mk_reload_waiting(struct mk_sup *s);            /* goes on with one that had to wait */
+void mk_reload_told(struct mk_sup *s); /* to a broker that is new, that the last reload was refused */
 void mk_reload_go_on(struct mk_sup *s);              /* the next fetcher is ready */
 void mk_reload_commit(struct mk_sup *s);
 void mk_reload_drop(struct mk_sup *s, enum mk_err e, const char *text);
+void mk_reload_tick(struct mk_sup *s);               /* ends one that takes too long */
 
 /* start.c, stop.c */
 mk_must mk_sup_start(struct mk_sup *s, struct mk_why *why); /* all that is opened, lock-down, the children */
-#define MK_STATE_HELD MK_CONFLICT /* from mk_sup_start, with lock_fd < 0: another instance has the state directory */
+#define MK_STATE_HELD MK_CONFLICT /* from mk_sup_start, with sockets_lock_fd < 0: another instance has one of the directories */
 void mk_sup_drain(struct mk_sup *s);
 void mk_sup_drain_on(struct mk_sup *s);              /* a child ended while draining */
 void mk_sup_stop(struct mk_sup *s);                  /* sockets removed, all closed and freed */

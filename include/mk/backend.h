@@ -13,6 +13,7 @@
 
 #include "mk/conf.h"
 #include "mk/leaf.h"
+#include "mk/tag.h"
 #include "mk/why.h"
 
 struct mk_secret;
@@ -72,10 +73,6 @@ struct mk_res {
 				BACKEND (no connection, TLS, a redirect), NOT_READY (the circuit is open, or no token in the bucket); see also REPLACE */
 	long status;         /* HTTP; 0 for a file */
 	struct mk_span body; /* gone after step returns; of a private file or HTTP in locked memory, else in the heap */
-};
-
-struct mk_tag {
-	char key[MK_TAG_KEY_MAX + 1], value[MK_TAG_VALUE_MAX + 1];
 };
 
 /* What the store says of one version of one secret, apart from its value. */

@@ -6,6 +6,7 @@
 #ifndef MK_CONF_H
 #define MK_CONF_H
 
+#include "mk/jwk.h"
 #include "mk/rules.h"
 
 #include <netinet/in.h>
@@ -29,6 +30,7 @@ struct mk_conf_backend {
 	char passphrase_file[MK_PATH_MAX];
 	int64_t timeout_ms;         /* of one operation, retries and login included */
 	bool trust_tags;
+	bool require_tag;           /* a secret without a tag `environment` is refused, as one with another's always is */
 	char ca_file[MK_PATH_MAX];  /* "" : the system's */
 	char proxy[MK_URL_MAX];     /* "" : none; from the section `proxy`, the environment's is never used */
 	uint32_t calls_per_hour;    /* the token bucket's rate, from `rate`; its burst is one minute's worth, at least 20 */
@@ -72,6 +74,19 @@ struct mk_conf_limits {
 	uint32_t waiters_per_uid;      /* requests that wait for a fetch */
 };
 
+/* In a pod: whose service-account tokens count. What the two files hold is read by mk_conf_load_pod. */
+struct mk_conf_kubernetes {
+	bool on;
+	char audience[128], issuer[256];
+	char pod_uid_file[MK_PATH_MAX];
+	char jwks_file[MK_PATH_MAX];    /* "" : the keys come from the API server, which the fetcher asks */
+	char address[MK_URL_MAX];       /* "" with jwks_file */
+	char ca_file[MK_PATH_MAX], token_file[MK_PATH_MAX];
+	char pod_uid[MK_POD_UID_MAX + 1];
+	uint8_t *jwks;                  /* owned: the file's text */
+	size_t n_jwks;
+};
+
 struct mk_conf {
 	char file[MK_PATH_MAX];        /* agent.conf itself, absolute */
 	struct mk_word environment;
@@ -86,10 +101,14 @@ struct mk_conf {
 	struct mk_conf_refresh refresh;
 	struct mk_conf_audit audit;
 	struct mk_conf_limits limits;
+	struct mk_conf_kubernetes kubernetes;
 	bool reporter_on;
 	struct sockaddr_storage reporter_addr; /* loopback 9464 by default */
+	uint32_t two_person;                /* bits 1 << enum mk_action: acts that take a second person */
 	uint32_t lockdown_exceptions;       /* bits 1 << enum mk_guard */
 	struct mk_rules rules;
+	char shadow_file[MK_PATH_MAX];      /* "" : none; a policy that is only compared with */
+	struct mk_rules shadow;
 	uint8_t policy_digest[32];          /* BLAKE2b-256 of policy.conf's bytes */
 };
 

@@ -19,6 +19,14 @@
 #define MK_SERVICES_MAX  1024
 #define MK_RULES_MAX     16384
 #define MK_PATTERNS_MAX  256   /* connections named in one rule */
+#define MK_RULE_TAGS_MAX 8     /* tags named in one rule */
+#define MK_RULE_FIELDS_MAX 32  /* fields named in one rule */
+#define MK_FIELD_MAX     64    /* bytes of a field's name */
+#define MK_GROUPS_OF_SERVICES_MAX 256
+#define MK_UNIT_MAX      255   /* bytes of a systemd unit's name */
+#define MK_K8S_NAMESPACE_MAX 63
+#define MK_K8S_ACCOUNT_MAX   253
+#define MK_POD_UID_MAX   63
 #define MK_LISTENERS_MAX 64    /* without admin */
 #define MK_BACKENDS_MAX  16
 #define MK_PATH_MAX      1024  /* bytes of a path in the configuration */

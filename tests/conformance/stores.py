@@ -50,7 +50,7 @@ class Store:
 
     def __init__(self, directory):
         self.dir = pathlib.Path(directory)
-        for d in ("etc", "run", "state", "log", "secrets", "tls"):
+        for d in ("etc", "run", "state", "store", "log", "secrets", "tls"):
             (self.dir / d).mkdir(mode=0o700)
         self.count = 0
 
@@ -145,7 +145,7 @@ class Local(Store):
                        capture_output=True, timeout=60)
 
     def start(self):
-        self.file, self.key = self.dir / "state" / "tokens.store", self.dir / "secrets" / "tokens.key"
+        self.file, self.key = self.dir / "store" / "tokens.store", self.dir / "secrets" / "tokens.key"
         self.ctl("init")
         return f'file = "{self.file}"; key_file = "{self.key}";'
 

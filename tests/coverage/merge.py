@@ -40,7 +40,7 @@ def dumps(path):
         if kind == FILE:
             if pid in name:
                 yield name[pid], b"".join(parts[pid])
-            name[pid], parts[pid] = data.decode(), []
+            name[pid], parts[pid] = data.decode(errors="replace"), []
         else:
             parts[pid].append(data)
     for pid, last in name.items():
@@ -48,7 +48,7 @@ def dumps(path):
 
 
 def records(data):
-    """[tag, payload]: an array of counters, or bytes."""
+    """[tag, payload]: an array of counters, or bytes. None where its process was killed while it wrote."""
     at, found = MAGIC_BYTES, []
     while at + 8 <= len(data):
         tag, n = struct.unpack_from("<Ii", data, at)
@@ -56,6 +56,8 @@ def records(data):
         if tag == 0:
             break
         payload = data[at:at + max(n, 0)]
+        if len(payload) < n or (tag == COUNTERS and n % 8):
+            return None
         at += max(n, 0)
         found.append([tag, payload if tag != COUNTERS else array.array("Q", payload if n > 0 else bytes(-n))])
     return found
@@ -76,14 +78,15 @@ def written(head, total):
 
 
 def main():
-    totals, heads, processes = {}, {}, 0
+    totals, heads, processes, broken = {}, {}, 0, 0
     for path in pathlib.Path(sys.argv[1]).iterdir():
         if path.stat().st_size == 0:
             continue  # its process had a limit on files
         processes += 1
         for name, data in dumps(path):
-            found = records(data)
-            if name in totals and len(totals[name]) != len(found):
+            found = records(data) if name.endswith(".gcda") and name.isprintable() else None
+            broken += found is None
+            if found is None or (name in totals and len(totals[name]) != len(found)):
                 continue  # cut off
             if name in totals:
                 add(totals[name], found)
@@ -91,7 +94,7 @@ def main():
                 totals[name], heads[name] = found, data[:MAGIC_BYTES]
     for name, total in totals.items():
         pathlib.Path(name).write_bytes(written(heads[name], total))
-    print(f"{processes} processes, {len(totals)} object files")
+    print(f"{processes} processes, {len(totals)} object files; {broken} dumps left out, as they are not whole")
     return 0 if totals else 1
 
 

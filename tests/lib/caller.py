@@ -67,6 +67,7 @@ class Caller:
             try:
                 os.closerange(3, there.fileno())  # nothing of the test's: a descriptor held here would stay open
                 os.closerange(there.fileno() + 1, 4096)
+                self.enter()
                 os.setgroups(list(groups))
                 os.setresgid(*[gid if gid is not None else uid] * 3)
                 os.setresuid(uid, uid, uid)
@@ -76,6 +77,9 @@ class Caller:
                 os._exit(code)
         there.close()
         self._link = here
+
+    def enter(self):
+        """For who runs elsewhere: called in the child, before it drops its rights."""
 
     @staticmethod
     def _serve(link):

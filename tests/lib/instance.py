@@ -5,6 +5,7 @@ As root each instance runs under an unprivileged uid, and callers are processes 
 other uids. Nothing outlives close(): processes, files, users."""
 
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -64,6 +65,16 @@ def demote(uid, groups=()):
     return do
 
 
+def below(pid):
+    """All processes that descend from it, nearest first."""
+    found = []
+    with contextlib.suppress(OSError):  # it may end while it is looked at
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                found += [child, *below(child)]
+    return found
+
+
 class Instance:
     def __init__(self, env="production", policy=None, conf="", build=None, uid=AGENT, audit_dir=None, wrapper=(), key="key",
                  environ=None, groups=(), memlock=None, nofile=None, backend=None):
@@ -83,7 +94,7 @@ class Instance:
         self.log_path = self.dir / "stderr.jsonl"
         self.audit_log = self.audit_dir / "audit.jsonl"
         self.auditor_key = self.dir / "auditor.key"
-        self.key_file, self.store = self.secrets / "local.key", self.state / "local.mks"
+        self.key_file, self.store = self.secrets / "local.key", self.state / "store" / "local.mks"
         self.process, self.callers = None, {}
         self.recipient = self.ctl("audit", "keygen", self.auditor_key).stdout.decode().strip()
         self.ctl("local", "init", "--file", self.store, "--key-file", self.key_file, user=uid)
@@ -96,7 +107,7 @@ class Instance:
         self._place(self.conf_dir / "policy.conf", text)
 
     def write_conf(self, extra="", backend="", reporter='listen = "none";', audit=""):
-        local = f'{{ name = "store"; type = "local"; file = "local.mks"; key_file = "{self.key_file}"; {backend} }}'
+        local = f'{{ name = "store"; type = "local"; file = "store/local.mks"; key_file = "{self.key_file}"; {backend} }}'
         stores = self.backend(self) if callable(self.backend) else self.backend or local
         self._place(self.conf_dir / "agent.conf", f"""
 environment = "{self.env}";
@@ -223,7 +234,9 @@ reporter = {{ {reporter} }};
             except (AssertionError, ProcessLookupError):
                 pass
         if self.process and self.process.poll() is None:
-            self.process.kill()
+            for pid in reversed([self.process.pid, *below(self.process.pid)]):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # a wrapper does not take along what changed its user
             self.process.wait()
         if hasattr(self, "notify"):
             self.notify.close()

@@ -11,7 +11,7 @@ Mutant = collections.namedtuple("Mutant", "file line kind before after text")  #
 COMPARISONS = {"==": ["!="], "!=": ["=="], "<": ["<=", ">="], "<=": ["<", ">"], ">": [">=", "<="], ">=": [">", "<"]}
 SWAPS = {"&&": "||", "||": "&&", "MK_ALLOW": "MK_DENY", "MK_DENY": "MK_ALLOW", "true": "false", "false": "true"}
 HIDDEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|^[ \t]*#(?:\\\n|[^\n])*', re.S | re.M)
-HEAD = re.compile(r"^(?!typedef|struct \w+ \{|enum|static const|#)([a-z][\w *]*?)\b(\w+)\([^;{}]*\)\n\{", re.M)
+HEAD = re.compile(r"^(?!typedef|#)([a-z][\w *]*?)\b(\w+)\([^;{}]*\)\n\{", re.M)
 
 
 def masked(text):
@@ -47,9 +47,10 @@ def _operators(code):
     for m in re.finditer(r"(?<![\w.])!(?=[\w(*])", code):
         yield "negation", m.start(), m.end(), ""
     rooms = [(m.end(), closing(code, m.end() - 1)) for m in re.finditer(r"\b(?:calloc|malloc|reallocarray)\(", code)]
+    rooms += [m.span() for m in re.finditer(r"(?<=\n)\t+(?:char|uint\d+_t) [^;=]*", code)]
     for m in re.finditer(r"(?<![\w.])\d+(?=u?\b)", code):
         if any(a <= m.start() < b for a, b in rooms):
-            continue  # more room than is needed is no fault
+            continue  # more room than is needed is no fault, nor where it is declared
         if code[max(0, m.start() - 2):m.start()] != "{ ":  # { 0 } is no number
             yield "constant", m.start(), m.end(), str(int(m[0]) + 1)
 
@@ -68,7 +69,9 @@ def _returns(code, kind):
         value = m[1]
         if kind == "bool" and value not in ("true", "false"):
             yield "return", m.start(1), m.end(1), "!({})"
-        elif re.fullmatch(r"MK_[A-Z_]+", value) and value not in ("MK_OK", "MK_NO_MEMORY", "MK_ALLOW", "MK_DENY") and "must" in kind:
+        elif re.fullmatch(r"MK_TOKEN_[A-Z_]+", value) and value != "MK_TOKEN_GOOD":
+            yield "return", m.start(1), m.end(1), "MK_TOKEN_GOOD"
+        elif re.fullmatch(r"MK_[A-Z_]+", value) and value not in ("MK_OK", "MK_NO_MEMORY") and ("must" in kind or "enum mk_err" in kind):
             yield "return", m.start(1), m.end(1), "MK_OK"
         elif value.startswith("mk_why"):
             yield "return", m.start(1), m.end(1), "((void)({}), MK_OK)"

@@ -6,135 +6,137 @@ explained.txt says why it is no fault.
 
     tests/mutate/mutate.py [--jobs N] [--list] [FILE…]
 
-Works on copies of the tree in $TMPDIR. A change after which an optimizing compiler makes
+Works on a copy of the tree in $TMPDIR. A change after which an optimizing compiler makes
 the very same code is not counted, nor is one that does not compile."""
 
 import argparse
+import collections
 import concurrent.futures
-import dataclasses
 import json
 import os
 import pathlib
-import queue
-import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from mutants import functions, mutants  # noqa: E402
+from mutants import mutants  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPLAINED = pathlib.Path(__file__).with_name("explained.txt")
-# What is mutated: groups of files that stand for one thing. Each is judged by the unit tests that name a function of the group.
+# What is mutated, and the unit tests that must find it: groups of files that stand for one thing.
+# policy/explain.c is no part: it puts into words what check.c has decided, and decides nothing.
 GROUPS = {
-    "policy": ["policy/*.c"],
-    "identity": ["agent/broker/evidence.c", "agent/broker/peer.c", "agent/broker/cgroup.c", "agent/broker/vouched.c"],
-    "token verification": ["agent/broker/jw?.c", "agent/broker/jw?_*.c", "agent/broker/bearer*.c"],
+    "policy": (["policy/*.c"], ["test_policy*", "test_pattern"]),
+    "identity": (["agent/broker/evidence.c", "agent/broker/peer.c", "agent/broker/cgroup.c", "agent/broker/vouched.c"],
+                 ["test_evidence", "test_peer", "test_cgroup"]),
+    "token verification": (["agent/token/*.c", "agent/broker/bearer*.c"], ["test_token", "test_bearer"]),
 }
-SLOW = 10.0   # a unit test that takes longer is not used
+LEFT_OUT = {"policy/explain.c"}
 MEMORY_MB = 2048
 
 
-def run(command, cwd=None, timeout=600.0):
-    """(exit code, output). A command that takes too long, or too much memory, has failed."""
+def kill(group):
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def run(command, cwd=None, timeout=600.0, until=None):
+    """(exit code, output). A command that takes too long, or too much memory, or writes `until`, has failed."""
     environ = {**os.environ, "ASAN_OPTIONS": f"hard_rss_limit_mb={MEMORY_MB}"}
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen([str(c) for c in command], cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                   env=environ, start_new_session=True)
-        try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            code = -signal.SIGALRM
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # also what it left behind
-        except ProcessLookupError:
-            pass
-        process.wait()
-        out.seek(0)
-        return code, out.read().decode(errors="replace")
+    output = []
+    process = subprocess.Popen([str(c) for c in command], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=environ, start_new_session=True)
+    alarm = threading.Timer(timeout, kill, [process.pid])
+    alarm.start()
+    for line in process.stdout:
+        output.append(line)
+        if until and until in line:
+            kill(process.pid)
+    code = process.wait()
+    alarm.cancel()
+    kill(process.pid)  # also what it left behind
+    return code, b"".join(output).decode(errors="replace")
 
 
-def tests_of(files):
-    """The unit tests that name a function of these files, themselves or by a header of tests/unit."""
-    names = {name for f in files for _, _, kind, name in functions((ROOT / f).read_text()) if "static" not in kind}
-    if not names:
-        return []
-    word = re.compile(r"\b(" + "|".join(map(re.escape, sorted(names))) + r")\(")
-    kits = {h.name for h in ROOT.glob("tests/unit/*.h") if word.search(h.read_text())}
-    return sorted(t.stem for t in ROOT.glob("tests/unit/test_*.c")
-                  if word.search(t.read_text()) or kits & set(re.findall(r'#include "(?:tests/unit/)?(\w+\.h)"', t.read_text())))
-
-
-@dataclasses.dataclass
 class Test:
-    name: str
-    seconds: float
-    kills: int = 0
+    """A unit test and how its program is linked."""
+
+    def __init__(self, name, link):
+        self.name, self.link, self.seconds = name, link, 0.0
+        self.kills = collections.Counter()  # by file
+
+    def worth(self, file):
+        """Kills that a second of it has brought: those that bring most are tried first."""
+        return (self.kills[file] + 1) / (self.seconds + 0.05)
 
 
 class Bench:
-    """A copy of the tree with a build directory of its own."""
+    """A copy of the tree, built once. A mutant costs one object and the links of the tests that try it: its object stands
+    before the libraries, so that theirs is not asked for."""
 
-    def __init__(self, directory, tests):
-        self.tree, self.build = directory / "tree", directory / "build"
+    def __init__(self, directory, jobs, tests):
+        self.tree, self.build, self.rooms = directory / "tree", directory / "build", directory
         shutil.copytree(ROOT, self.tree, symlinks=True, ignore=shutil.ignore_patterns("build", "build-*", ".git", "__pycache__"))
         self.must("cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DMK_TESTS=ON", "-DMK_SANITIZE=address,undefined",
-                  "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_C_FLAGS=-w")
-        self.must("ninja", "-C", self.build, "-j1", *sorted(tests))
-        self.commands = {c["file"]: c for c in json.loads((self.build / "compile_commands.json").read_text())}
-        self.objects = {}
+                  "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_C_FLAGS=-w", "-DCMAKE_C_FLAGS_DEBUG=")
+        self.must("ninja", "-C", self.build, f"-j{jobs}", *sorted(tests))
+        self.compile = {c["file"]: c["command"].split(" -o ")[0].split() for c in json.loads((self.build / "compile_commands.json").read_text())}
+        self.same = {}
 
-    @staticmethod
-    def must(*command):
-        code, output = run(command)
+    def must(self, *command):
+        code, output = run(command, cwd=self.build if self.build.exists() else None)
         if code != 0:
             sys.exit(f"mutate: {' '.join(map(str, command))}\n{output[-4000:]}")
+        return output
 
-    def object(self, file):
-        """What an optimizing compiler makes of the file as it now stands, or None."""
-        command = self.commands[str(self.tree / file)]
-        words = command["command"].split(" -o ")[0].split() + ["-fno-sanitize=all", "-O2", "-g0", "-o", "/dev/stdout", "-c", str(self.tree / file), "-S"]
-        with open(self.build / "object.s", "wb") as out:
-            done = subprocess.run(words, cwd=command["directory"], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
-        return (self.build / "object.s").read_bytes() if done.returncode == 0 else None
+    def test(self, name):
+        """A test that passes without a mutant."""
+        last = self.must("ninja", "-C", self.build, "-t", "commands", name).strip().splitlines()[-1]
+        test = Test(name, shlex.split(last.removeprefix(": && ").removesuffix(" && :")))
+        began = time.monotonic()
+        self.must(self.build / "tests" / name)
+        test.seconds = time.monotonic() - began
+        return test
+
+    def optimized(self, file, source):
+        """What an optimizing compiler makes of this source of the file."""
+        words = [*self.compile[str(self.tree / file)], "-fno-sanitize=all", "-O2", "-o", source.with_suffix(".s"), "-S", "-c", source]
+        return source.with_suffix(".s").read_bytes() if run(words, cwd=self.build)[0] == 0 else b""
+
+    def survives(self, m, source, obj, tests):
+        """Whether all tests pass with this object."""
+        program = source.with_suffix("")
+        for test in sorted(tests, key=lambda t: -t.worth(m.file)):
+            at = test.link.index("-o")
+            self.must(*test.link[:at], obj, "-o", program, *test.link[at + 2:])
+            if run([program], cwd=self.build, timeout=2 + 10 * test.seconds, until=b"[  FAILED  ]")[0] != 0:
+                test.kills[m.file] += 1
+                return False
+        return True
 
     def judge(self, m, tests):
-        """What became of a mutant: "no code", "same code", "killed by …" or "survived"."""
-        path = self.tree / m.file
-        original = path.read_text()
-        if m.file not in self.objects:
-            self.objects[m.file] = self.object(m.file)
-        try:
-            path.write_text(m.text)
-            made = self.object(m.file)
-            if made is None or made == self.objects[m.file]:
-                return "same code" if made else "no code"
-            for test in sorted(tests, key=lambda t: (-t.kills, t.seconds)):  # those that found most so far
-                code, _ = run(["ninja", "-C", self.build, "-j1", test.name])
-                if code != 0:
-                    return "no code"
-                if run([self.build / "tests" / test.name], cwd=self.build, timeout=5 + 10 * test.seconds)[0] != 0:
-                    test.kills += 1
-                    return f"killed by {test.name}"
-            return "survived"
-        finally:
-            path.write_text(original)
-
-
-def usable(bench, names):
-    """The tests of these names; all must pass without a mutant. Slow ones are left out."""
-    found = []
-    for name in names:
-        began = time.monotonic()
-        code, output = run([bench.build / "tests" / name], cwd=bench.build)
-        if code != 0:
-            sys.exit(f"mutate: {name} fails without any mutant:\n{output[-3000:]}")
-        found.append(Test(name, time.monotonic() - began))
-    return [t for t in found if t.seconds <= SLOW]
+        """What became of a mutant: "no" (does not compile), "same" (code), "killed" or "survived"."""
+        with tempfile.TemporaryDirectory(dir=self.rooms) as room:
+            os.chmod(room, 0o755)
+            source, obj = pathlib.Path(room, "mutant.c"), pathlib.Path(room, "mutant.o")
+            source.write_text(m.text)
+            if run([*self.compile[str(self.tree / m.file)], "-o", obj, "-c", source], cwd=self.build)[0] != 0:
+                return "no"
+            if not self.survives(m, source, obj, tests):
+                return "killed"
+            if m.file not in self.same:
+                shutil.copy(self.tree / m.file, source)
+                self.same[m.file] = self.optimized(m.file, source)
+                source.write_text(m.text)
+            return "same" if self.optimized(m.file, source) == self.same[m.file] else "survived"
 
 
 def explanations():
@@ -151,38 +153,24 @@ def explanations():
 
 
 def plan(only):
-    """[(mutant, group)], {group: its tests}"""
+    """[(mutant, group)], {group: names of its tests}"""
     todo, tests = [], {}
-    for group, globs in GROUPS.items():
-        files = sorted({str(p.relative_to(ROOT)) for g in globs for p in ROOT.glob(g)})
+    for group, (globs, stems) in GROUPS.items():
+        files = sorted({str(p.relative_to(ROOT)) for g in globs for p in ROOT.glob(g)} - LEFT_OUT)
         picked = [f for f in files if not only or f in only]
         if not picked:
             continue
-        tests[group] = tests_of(files)
-        if not tests[group]:
-            print(f"mutate: no unit test names a function of {group}: {', '.join(files)}: all its mutants survive")
+        tests[group] = sorted(t.stem for s in stems for t in ROOT.glob(f"tests/unit/{s}.c"))
         todo += [(m, group) for f in picked for m in mutants(f, (ROOT / f).read_text())]
     return todo, tests
 
 
 def work(todo, tests, jobs, directory):
-    """Yields (mutant, what became of it)."""
-    benches, every = queue.Queue(), {t for names in tests.values() for t in names}
+    """Yields (mutant, group, what became of it)."""
+    bench = Bench(directory, jobs, {t for names in tests.values() for t in names})
+    of = {group: [bench.test(name) for name in names] for group, names in tests.items()}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for bench in pool.map(lambda n: Bench(directory / str(n), every), range(jobs)):
-            benches.put(bench)
-        first = benches.get()
-        order = {group: usable(first, names) for group, names in tests.items()}
-        benches.put(first)
-
-        def one(job):
-            bench = benches.get()
-            try:
-                return job[0], bench.judge(job[0], order[job[1]])
-            finally:
-                benches.put(bench)
-
-        yield from pool.map(one, todo)
+        yield from pool.map(lambda job: (*job, bench.judge(job[0], of[job[1]])), todo)
 
 
 def main():
@@ -197,25 +185,27 @@ def main():
             print(f"{m.file}:{m.line}: {m.kind}: {m.after}")
         print(f"{len(todo)} mutants; tests: {tests}")
         return 0
-    why, used, survivors = explanations(), set(), 0
-    count = {"killed": 0, "survived": 0, "explained": 0, "same": 0, "no": 0}
+    why, used, began = explanations(), set(), time.monotonic()
+    count = {group: collections.Counter() for group in tests}
     with tempfile.TemporaryDirectory(prefix="makini-mutate-") as directory:
         os.chmod(directory, 0o755)
-        for m, fate in work(todo, tests, args.jobs, pathlib.Path(directory)):
+        for m, group, fate in work(todo, tests, args.jobs, pathlib.Path(directory)):
             key = f"{m.file}: {m.after}"
             if fate == "survived" and key in why:
                 used.add(key)
                 fate = "explained"
-            count[fate.split()[0]] += 1
+            count[group][fate] += 1
             if fate == "survived":
-                survivors += 1
                 print(f"SURVIVED {m.file}:{m.line} ({m.kind})\n  - {m.before}\n  + {m.after}", flush=True)
     stale = [k for k in why if k not in used and (not args.files or k.split(":")[0] in args.files)]
     for key in stale:
         print(f"explained.txt explains what does not survive: {key}")
-    print(f"mutants: {count['killed']} killed, {count['explained']} explained, {survivors} survived; "
-          f"not counted: {count['same']} with the same code, {count['no']} that do not compile")
-    return 0 if not survivors and not stale and count["killed"] else 1
+    for group, c in count.items():
+        print(f"{group}: {c['killed']} killed, {c['explained']} explained, {c['survived']} survived; "
+              f"not counted: {c['same']} with the same code, {c['no']} that do not compile")
+    print(f"{len(todo)} mutants in {(time.monotonic() - began) / 60:.1f} minutes")
+    good = count and not stale and all(c["killed"] and not c["survived"] for c in count.values())
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

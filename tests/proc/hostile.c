@@ -10,6 +10,7 @@
  *     flood LINK SAMPLE NUMBER  that sample, NUMBER times
  *     again                     a second READY, as good as the first
  *     hold                      READY only when a file `go` lies beside the plan
+ *     deaf                      answers questions, but no configuration after its first
  *     leave broker              closes that link in good order, and goes on to answer its supervisor
  */
 #include "messages.h"
@@ -26,7 +27,7 @@
 struct plan {
 	char link[16], op[16];
 	unsigned sample, number;
-	bool flood, again, hold, leave;
+	bool flood, again, hold, leave, deaf;
 };
 
 struct packet {
@@ -70,11 +71,12 @@ static bool read_plan(struct plan *p)
 	p->again = strcmp(first, "again") == 0;
 	p->hold = strcmp(first, "hold") == 0;
 	p->leave = strcmp(first, "leave") == 0;
+	p->deaf = strcmp(first, "deaf") == 0;
 	if (p->flood) {
 		ok = fscanf(f, "%15s %u %u", p->link, &p->sample, &p->number) == 3;
 	} else if (p->leave) {
 		ok = fscanf(f, "%15s", p->link) == 1;
-	} else if (!p->again && !p->hold) {
+	} else if (!p->again && !p->hold && !p->deaf) {
 		memcpy(p->link, first, sizeof p->link);
 		ok = ok && fscanf(f, "%u %15s %u", &p->sample, p->op, &p->number) == 3;
 	}
@@ -192,13 +194,13 @@ static bool listen_to_supervisor(const struct plan *p)
 		make_blocking(broker);
 	if (buf[0] == MK_MSG_CONF_BEGIN)
 		memcpy(&generation, buf + 4, sizeof generation);
-	if (buf[0] == MK_MSG_CONF_END) {
+	if (buf[0] == MK_MSG_CONF_END && !(p->deaf && complete)) {
 		if (p->hold)
 			wait_for_go();
 		say_ready();
 		complete = true;
 	}
-	if (buf[0] == MK_MSG_PING && p->leave) {
+	if (buf[0] == MK_MSG_PING && (p->leave || p->deaf)) {
 		buf[0] = MK_MSG_PONG; /* the same body */
 		(void)!send(MK_LINK_FD, buf, MK_FRAME_HEAD + 4, MSG_NOSIGNAL);
 	}
@@ -237,7 +239,7 @@ int main(void)
 		say_ready();
 	if (p.leave)
 		close(broker);
-	while (p.leave)
+	while (p.leave || p.deaf)
 		listen_to_supervisor(&p);
 	if (!p.again && !p.hold)
 		attack(&p);

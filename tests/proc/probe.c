@@ -4,10 +4,11 @@
  * wraps the first and the last step of lock-down (--wrap). After the last one the
  * role tries what probe.txt, beside the children's executables, lists for it, and says
  * on standard error, in the log's form, what came of each. A role that is killed said
- * what it was about to try. Where probe.txt says `before`, everything is tried before
+ * what it was about to try. `drop files` or `drop calls` leaves out that layer of all roles,
+ * so that it is seen what the other one holds by itself. Where probe.txt says `before`, everything is tried before
  * lock-down instead, each attempt in a process of its own, and the role ends.
  *
- *     role broker · when after · state DIR · outside DIR · sibling PID · try NAME … (or *)
+ *     role broker · when after · drop calls · state DIR · outside DIR · sibling PID · try NAME … (or *)
  *
  * one word and its value a line. `sibling` may be added once its pid is known.
  */
@@ -31,6 +32,10 @@ static size_t text_len;
 
 mk_must __real_mk_lockdown_early(bool is_child, struct mk_lockdown_report *report, struct mk_why *why);
 mk_must __wrap_mk_lockdown_early(bool is_child, struct mk_lockdown_report *report, struct mk_why *why);
+mk_must __real_mk_lockdown_files(const struct mk_path_rule *rules, size_t n, bool scope_signals, uint32_t exceptions,
+				 struct mk_lockdown_report *report, struct mk_why *why);
+mk_must __wrap_mk_lockdown_files(const struct mk_path_rule *rules, size_t n, bool scope_signals, uint32_t exceptions,
+				 struct mk_lockdown_report *report, struct mk_why *why);
 mk_must __real_mk_lockdown_calls(const struct mk_role_calls *calls, uint32_t exceptions, struct mk_lockdown_report *report,
 				 struct mk_why *why);
 mk_must __wrap_mk_lockdown_calls(const struct mk_role_calls *calls, uint32_t exceptions, struct mk_lockdown_report *report,
@@ -162,10 +167,23 @@ enum mk_err __wrap_mk_lockdown_early(bool is_child, struct mk_lockdown_report *r
 	return __real_mk_lockdown_early(is_child, report, why);
 }
 
+enum mk_err __wrap_mk_lockdown_files(const struct mk_path_rule *rules, size_t n, bool scope_signals, uint32_t exceptions,
+				     struct mk_lockdown_report *report, struct mk_why *why)
+{
+	if (!is("drop", "files"))
+		return __real_mk_lockdown_files(rules, n, scope_signals, exceptions, report, why);
+	report->state[MK_GUARD_LANDLOCK] = MK_GUARD_FULL; /* so that the role goes on */
+	report->state[MK_GUARD_SIGNAL_SCOPE] = MK_GUARD_FULL;
+	return MK_OK;
+}
+
 enum mk_err __wrap_mk_lockdown_calls(const struct mk_role_calls *calls, uint32_t exceptions, struct mk_lockdown_report *report,
 				     struct mk_why *why)
 {
-	MK_TRY(__real_mk_lockdown_calls(calls, exceptions, report, why));
+	if (is("drop", "calls"))
+		report->state[MK_GUARD_SECCOMP] = report->state[MK_GUARD_MDWE] = MK_GUARD_FULL;
+	else
+		MK_TRY(__real_mk_lockdown_calls(calls, exceptions, report, why));
 	if (is("role", MK_PROBE_ROLE) && is("when", "after"))
 		try_all(try_here);
 	return MK_OK;

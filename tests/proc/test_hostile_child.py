@@ -235,3 +235,17 @@ def test_the_cases_cover_each_message_on_all_links():
     assert len(TABLE) >= 27 and set(SAMPLES) == set(DIRECTION)
     assert len(ALL) > 4 * len(SAMPLES)
     assert subprocess.run([BUILD / "tests" / "hostile"], capture_output=True).returncode != 0  # it is what runs, and no stand-in
+
+
+@pytest.mark.long
+def test_a_broker_that_never_takes_a_new_configuration_is_ended_and_the_old_one_stays(instance):
+    """It answers all questions, so it is not taken for dead; but a reload has 30 seconds."""
+    deaf = instance.replace("broker", "deaf")
+    before = len(instance.events("reload_refused"))
+    os.kill(instance.process.pid, signal.SIGHUP)
+    time.sleep(12)
+    assert not instance.ended(deaf)  # the control: it is not the questions that end it
+    wait_for("the reload to be given up", lambda: len(instance.events("reload_refused")) > before, 30.0)
+    assert any("in time" in r["why"] for r in instance.events("child_killed") if r["pid"] == deaf)
+    wait_for("served", lambda: instance.token("acme-sap").status == 200, 2.0)
+    assert instance.reload()["event"] == "reloaded"

@@ -92,7 +92,7 @@ claims(
     open_tmp=Row(every=EACCES),
     write_outside=Row(every=EACCES),
     create_outside=Row(every=EACCES),
-    create_in_state=Row(supervisor=OK, every=EACCES),
+    create_in_state=Row(supervisor=OK, broker=OK, every=EACCES),
     chmod_outside=Row(supervisor=OK, why="Landlock knows no chmod; the supervisor sets its sockets' modes"),
     unlink_outside=Row(supervisor=EACCES, broker=EACCES),
     mkdir_outside=Row(),
@@ -137,8 +137,8 @@ class Scene:
             os.chown(path, AGENT, AGENT)
         self.victim = subprocess.Popen(["/bin/sleep", "1000"], preexec_fn=demote(AGENT))
 
-    def tell(self, role, when, names, state, sibling=None):
-        text = f"role {role}\nwhen {when}\nstate {state}\noutside {self.outside}\ntry {' '.join(names)}\n"
+    def tell(self, role, when, names, state, sibling=None, drop="nothing"):
+        text = f"role {role}\nwhen {when}\ndrop {drop}\nstate {state}\noutside {self.outside}\ntry {' '.join(names)}\n"
         (self.libexec / "probe.txt").write_text(text)
         if sibling:
             self.add_sibling(sibling)
@@ -186,11 +186,11 @@ def ended(instance, role):
     return records[0].get("signal", -1) if records else None
 
 
-def run_once(role, names, masked):
-    """Attempts in this order until one kills the role. Returns their outcomes."""
+def run_once(role, names, masked, drop="nothing"):
+    """Attempts in this order until one kills the role. Returns their outcomes. drop: a layer that all roles go without."""
     with Scene() as scene, Instance(build=scene.prefix, wrapper=[str(MASK)] if masked else ()) as i:
         i.write_conf(reporter=f'listen = "127.0.0.1:{free_port()}";')
-        scene.tell(role, "after", names, i.state, scene.victim.pid if role == "supervisor" else None)
+        scene.tell(role, "after", names, i.state, scene.victim.pid if role == "supervisor" else None, drop)
         i.spawn()
         if role != "supervisor":
             target = "fetcher" if role == "broker" else "broker"
@@ -207,10 +207,10 @@ def run_once(role, names, masked):
 
 
 @functools.lru_cache(maxsize=None)
-def outcomes_of(role, masked):
+def outcomes_of(role, masked, drop="nothing"):
     found, left = {}, list(ROWS)
     while left:
-        new = run_once(role, left, masked)
+        new = run_once(role, left, masked, drop)
         assert new, f"no attempt of {left} was made"
         found.update(new)
         left = [name for name in left if name not in found]
@@ -324,7 +324,7 @@ GUARDS = {  # (a newer kernel, 6.1); where nothing else is said, full on both
     "memory_lock": {"every": ("full", "full"), "supervisor": ("unused", "unused"),
                     "reporter": ("unused", "unused")},
     "memfd_secret": {"every": ("unused", "unused"), "broker": ("full", "fallback")},
-    "peer_pidfd": {"every": ("unused", "unused")},
+    "peer_pidfd": {"every": ("unused", "unused"), "broker": ("full", "fallback")},
 }
 
 

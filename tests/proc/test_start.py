@@ -260,3 +260,39 @@ def test_a_missing_memory_lock_is_refused_and_an_exception_is_honoured_and_shown
     status = instance.get("/v1/status", uid=0, sock="admin").json()
     broker = next(p for p in status["processes"] if p["role"] == "broker")
     assert broker["lockdown"]["guards"]["memory_lock"] == "excepted"
+
+
+def test_two_instances_that_share_only_the_sockets_directory_do_not_take_each_others(instance):
+    """Another state_dir, so the first lock is free; the second says no before a socket is touched."""
+    instance.start()
+    inode = os.stat(instance.sock()).st_ino
+    other = instance.dir / "state2"
+    other.mkdir(mode=0o700)
+    os.chown(other, AGENT, AGENT)
+    second = instance.dir / "etc2"
+    second.mkdir()
+    (second / "policy.conf").write_text((instance.conf_dir / "policy.conf").read_text())
+    text = (instance.conf_dir / "agent.conf").read_text()
+    (second / "agent.conf").write_text(text.replace(f'state_dir = "{instance.state}"', f'state_dir = "{other}"')
+                                       .replace('file = "store/', f'file = "{instance.state}/store/'))
+    code, said = run(instance, "--config", str(second / "agent.conf"))
+    assert code == 75 and "runtime_dir" in said and str(instance.run) in said
+    assert os.stat(instance.sock()).st_ino == inode and instance.token("acme-sap").status == 200
+    assert instance.stop() == 0
+    assert subprocess.Popen([str(instance.build / "bin" / "makini-agent"), "--config", str(second / "agent.conf"), "--check"],
+                            preexec_fn=demote(AGENT), stdout=subprocess.DEVNULL).wait(20) == 0  # the control: nothing else was wrong
+
+
+def test_a_reload_that_is_asked_for_before_the_agent_can_do_it_waits(instance):
+    """From the first thing that main does, SIGHUP is held; before that it is the loader's, and nobody can ask for a reload."""
+    def held():
+        return int(re.search(r"^SigBlk:\t(\w+)", open(f"/proc/{instance.process.pid}/status").read(), re.M)[1], 16) & 1
+
+    for n in range(10):
+        instance.spawn()
+        while not held():
+            assert instance.process.poll() is None
+        os.kill(instance.process.pid, signal.SIGHUP)
+        assert not instance.events("ready")[n:]
+        wait_for("reload", lambda: len(instance.events("reloaded")) > n, 2.0)
+        assert instance.process.poll() is None and instance.stop() == 0

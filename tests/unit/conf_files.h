@@ -26,7 +26,7 @@
 /* The least that is a configuration. */
 #define LEAST                                                                         \
 	"environment = \"production\";\n"                                             \
-	"backends = ( { name = \"a\"; type = \"local\"; file = \"s\"; key_file = \"keys/k\"; } );\n" \
+	"backends = ( { name = \"a\"; type = \"local\"; file = \"store/s\"; key_file = \"keys/k\"; } );\n" \
 	"audit = { recipient = \"" KEY "\"; };\n"
 
 struct dir {

@@ -126,7 +126,7 @@ static struct mk_pending *configuration(uint32_t generation, bool taken_away)
 	struct mk_pending *p = calloc(1, sizeof *p);
 	assert_non_null(p);
 	p->begin = (struct mk_msg_begin){ .generation = generation, .environment = { "production" }, .platform = MK_HOST };
-	p->has_limits = p->has_audit = true;
+	p->has_limits = p->has_audit = p->has_state = true;
 	p->limits.refresh = (struct mk_conf_refresh){ .ttl_ms = TTL, .serve_stale_ms = STALE };
 	p->limits.limits = (struct mk_conf_limits){ .connections = 4096, .waiters_per_uid = 1000 };
 	snprintf(p->audit.audit.file, sizeof p->audit.audit.file, "%s", fix.log);

@@ -8,7 +8,10 @@
 #define MK_TEST_HTTP_WORLD_H
 
 #include "agent/base/clock.h"
+#include "agent/broker/bearer.h"
 #include "agent/broker/evidence.h"
+#include "agent/broker/acts.h"
+#include "agent/broker/fingerprint.h"
 #include "agent/broker/http.h"
 #include "mk/own.h"
 
@@ -34,6 +37,8 @@ struct mk_broker {
 	uid_t uid;                  /* of whoever connects next */
 	struct mk_service *service; /* NULL: nobody */
 	enum mk_err admin;
+	bool wants_token;           /* "Bearer good" is good; without keys where `no_keys` */
+	bool no_keys;
 	/* what it saw */
 	unsigned gets, refused, cancelled, woken;
 	enum mk_err last_refused;
@@ -81,6 +86,12 @@ void mk_broker_reload_cancel(struct mk_broker *b, struct mk_reload *r)
 	assert_ptr_equal(b->reload, r);
 	b->reload = NULL;
 	b->cancelled++;
+}
+
+int mk_broker_proc(const struct mk_broker *b)
+{
+	(void)b;
+	return -1;
 }
 
 void mk_evidence_take(int fd, const struct mk_word *listener, struct mk_evidence *ret)
@@ -133,6 +144,7 @@ mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_as
 		memcpy(mk_secret_buf(a.leaves), "secret-token", 12);
 		mk_secret_set_len(a.leaves, n);
 		a.token = mk_secret_span(a.leaves);
+		a.has_token = true;
 		if (mk_secret_new(MK_ANSWER_FRAME + n, &a.room) != MK_OK) {
 			mk_answer_done(&a);
 			return MK_NO_MEMORY;
@@ -171,11 +183,52 @@ mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action a
 	return b->admin;
 }
 
+struct mk_subject mk_gate_subject(const struct mk_broker *b, const struct mk_name *name)
+{
+	(void)b;
+	return (struct mk_subject){ .name = name };
+}
+
+bool mk_gate_would(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	(void)c;
+	(void)action;
+	return b->admin == MK_OK;
+}
+
 void mk_gate_refused(struct mk_broker *b, struct mk_caller *c, enum mk_err why)
 {
 	(void)c;
 	b->refused++;
 	b->last_refused = why;
+}
+
+mk_must mk_bearer_take(struct mk_broker *b, struct mk_caller *c, struct mk_span header, struct mk_bearer_seen **seen)
+{
+	(void)seen;
+	assert_string_equal(c->evidence.account.ns, ""); /* nothing of the request before */
+	if (!b->wants_token)
+		return MK_OK;
+	if (b->no_keys)
+		return MK_NOT_READY;
+	if (!mk_span_is(header, "Bearer good")) {
+		c->account_fault = header.n ? "wrong_signature" : "no_token";
+		return MK_UNAUTHENTICATED;
+	}
+	c->evidence.account = (struct mk_account){ .ns = "erp", .name = "sync" };
+	return MK_OK;
+}
+
+void mk_bearer_drop(struct mk_caller *c)
+{
+	c->evidence.account = (struct mk_account){ .ns = "" };
+	c->account_fault = NULL;
+}
+
+struct mk_bearer_seen *mk_bearer_seen_free(struct mk_bearer_seen *seen)
+{
+	assert_null(seen);
+	return NULL;
 }
 
 const struct mk_service *mk_gate_who(struct mk_broker *b, struct mk_caller *c)
@@ -188,6 +241,67 @@ const struct mk_policy *mk_gate_policy(const struct mk_broker *b)
 {
 	(void)b;
 	return NULL;
+}
+
+mk_must mk_gate_fingerprints(struct mk_broker *b, struct mk_caller *c, const struct mk_fingerprint_ask *ask,
+			     struct mk_fingerprint **ret, size_t *ret_n, unsigned *ret_parts)
+{
+	(void)c;
+	(void)ask;
+	*ret = NULL;
+	*ret_n = 0;
+	*ret_parts = 1;
+	return b->admin;
+}
+
+/* What administrators do is tested with processes; here it is only there to be linked. */
+static const struct mk_frozen thawed_;
+const struct mk_frozen *mk_act_frozen(const struct mk_broker *b)
+{
+	(void)b;
+	return &thawed_;
+}
+
+mk_must mk_act_freeze(struct mk_broker *b, struct mk_caller *c, const char *reason)
+{
+	(void)c;
+	(void)reason;
+	return b->admin;
+}
+
+mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, enum mk_action action, const char *detail, struct mk_proposal *ret,
+		     bool *ret_waits)
+{
+	(void)c;
+	(void)action;
+	(void)detail;
+	(void)ret;
+	*ret_waits = false;
+	return b->admin;
+}
+
+mk_must mk_act_thaw(struct mk_broker *b)
+{
+	return b->admin;
+}
+
+mk_must mk_act_approve(struct mk_broker *b, struct mk_caller *c, const char *id, const char *digest, struct mk_proposal *ret,
+		       enum mk_approval *ret_why)
+{
+	(void)c;
+	(void)id;
+	(void)digest;
+	(void)ret;
+	(void)ret_why;
+	return b->admin == MK_OK ? MK_NOT_FOUND : b->admin;
+}
+
+mk_must mk_act_proposals(struct mk_broker *b, struct mk_proposal ret[MK_PROPOSALS_MAX], size_t *ret_n)
+{
+	(void)b;
+	(void)ret;
+	*ret_n = 0;
+	return MK_OK;
 }
 
 #endif

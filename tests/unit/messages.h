@@ -54,13 +54,19 @@ SAMPLE(begin, { 7, word_("production"), MK_POD, 1u << 3 })
 SAMPLE(number, { 0x01020304 })
 SAMPLE(limits, { { 300000, 20, true, 3600000 }, { 4096, 1024, 2000, 2000, 60000, 64 } })
 SAMPLE(audit, { { "/var/log/makini/audit.jsonl", { 1, 2, 3 }, UINT64_C(1) << 30, 10 }, { 9, 8, 7 } })
-SAMPLE(store, { 2, word_("vault-eu"), "local", true, 180000 })
+SAMPLE(store, { 2, word_("vault-eu"), "local", true, true, 180000 })
 SAMPLE(backend, { 15, { .name = word_("eu"), .type = "vault", .file = "/var/lib/store", .key_file = "/etc/key", .timeout_ms = 2000,
 			.trust_tags = true, .ca_file = "/etc/ca.pem", .proxy = "http://proxy:3128", .calls_per_hour = 180000,
 			.address = "https://vault:8200", .ns = "team", .mount = "secret", .path = "makini/{connection}", .kv = 2,
 			.auth = { .method = "approle", .mount = "approle", .role = "r", .token_file = "/t", .role_id_file = "/r",
 				  .secret_id_file = "/s", .wrapped = true, .jwt_file = "/j", .cert_file = "/c",
 				  .cert_key_file = "/k" } } })
+SAMPLE(state, { "/var/lib/makini/production", 1u << MK_ACTION_THAW })
+SAMPLE(kubernetes, { "makini-production", "https://kubernetes.default.svc", "0b8b6a1e-0000-4000-8000-000000000001", "",
+		     mk_span_of("{\"keys\":[]}") })
+SAMPLE(keys_from, { "https://kubernetes.default.svc", "/run/ca.crt", "/run/token" })
+SAMPLE(keys, { MK_OK, { { { MK_JWK_RSA, "one", { 0x80 }, MK_RSA_LEAST, 65537, { 0 }, { 0 } },
+			  { MK_JWK_P256, "two", { 0 }, 0, 0, { 1, 2 }, { 3, 4 } } }, 2 } })
 SAMPLE(listener, { word_("api") })
 SAMPLE(watch, { 1, "store.mks" })
 SAMPLE(peer, { MK_ROLE_FETCHER })
@@ -118,7 +124,11 @@ static inline enum mk_err service_again(struct mk_span body, struct mk_wr *w)
 
 static inline void service_sample(struct mk_wr *w)
 {
-	const struct mk_service s = { word_("billing"), { word_("api"), MK_EVIDENCE_UID, 1001, 0 }, 3 };
+	const struct mk_identity id = {
+		.socket = word_("api"), .set = MK_EVIDENCE_UID | MK_EVIDENCE_UNIT | MK_EVIDENCE_ACCOUNT, .uid = 1001,
+		.unit = "billing.service", .account = { "erp", "sync" },
+	};
+	const struct mk_service s = { word_("billing"), id, 3 };
 	mk_msg_service_write(w, &s);
 }
 
@@ -127,15 +137,35 @@ static inline enum mk_err rule_again(struct mk_span body, struct mk_wr *w)
 	struct mk_rule r = { 0 };
 	MK_TRY(mk_msg_rule_read(body, &r));
 	mk_msg_rule_write(w, &r);
-	free(r.patterns);
+	mk_rule_done(&r);
 	return MK_OK;
 }
 
 static inline void rule_sample(struct mk_wr *w)
 {
 	struct mk_pattern p[2] = { { "acme-*" }, { "*" } };
-	const struct mk_rule r = { true, word_("billing"), 3, p, 2, 360000, 9 };
+	struct mk_rule_tag t[2] = { { "system", "sap" }, { "zone", "eu" } };
+	struct mk_field f[2] = { { "access_token" }, { "base_url" } };
+	const struct mk_rule r = { .service = word_("billing"), .actions = 3, .patterns = p, .n_patterns = 2, .tags = t,
+				   .n_tags = 2, .fields_set = true, .fields = f, .n_fields = 2, .rate_per_hour = 360000,
+				   .line = 9 };
 	mk_msg_rule_write(w, &r);
+}
+
+static inline enum mk_err group_again(struct mk_span body, struct mk_wr *w)
+{
+	struct mk_group g = { 0 };
+	MK_TRY(mk_msg_group_read(body, &g));
+	mk_msg_group_write(w, &g);
+	mk_group_done(&g);
+	return MK_OK;
+}
+
+static inline void group_sample(struct mk_wr *w)
+{
+	struct mk_word services[2] = { word_("billing"), word_("sync") };
+	const struct mk_group g = { word_("readers"), services, 2, 4 };
+	mk_msg_group_write(w, &g);
 }
 
 static const struct sample samples[] = {
@@ -168,6 +198,13 @@ static const struct sample samples[] = {
 	{ MK_MSG_FETCH_DONE, fetch_failed_sample, fetched_again },
 	{ MK_MSG_LIST_BEGIN, list_sample, list_again },
 	{ MK_MSG_LIST_DONE, listed_sample, listed_again },
+	{ MK_MSG_CONF_GROUP, group_sample, group_again },
+	{ MK_MSG_CONF_SHADOW, number_sample, number_again },
+	{ MK_MSG_CONF_STATE, state_sample, state_again },
+	{ MK_MSG_CONF_KUBERNETES, kubernetes_sample, kubernetes_again },
+	{ MK_MSG_CONF_KEYS_FROM, keys_from_sample, keys_from_again },
+	{ MK_MSG_KEYS_WANTED, number_sample, number_again },
+	{ MK_MSG_KEYS, keys_sample, keys_again },
 	{ MK_MSG_ENDPOINT_STATE, endpoint_sample, endpoint_again },
 };
 

@@ -111,6 +111,44 @@ static void an_agent_start_goes_on_after_the_last_line(void **state)
 	assert_int_equal(v.r.last_seq, 7);
 }
 
+/* The database's generation, told by a record of time, too, or only by the closing one. */
+static void told(struct kit *k, uint64_t generation, bool epoch)
+{
+	kit_open(k);
+	mk_audit_state(k->a, generation);
+	if (epoch) {
+		kit_pass(k, 10001);
+		mk_audit_tick(k->a);
+	}
+	kit_close(k);
+	kit_new_head(k);
+}
+
+static void a_database_that_fell_back_is_noted_and_known_at_the_next_start(void **state)
+{
+	struct kit *k = *state;
+	told(k, 8, true);
+	told(k, 9, false);
+	const struct kit_verdict before = kit_verify(k);
+	assert_null(strstr(before.all_notes, "state database"));
+	kit_open(k);
+	assert_int_equal(mk_audit_state_before(k->a), 9);
+	three_grants(k);
+	mk_audit_state(k->a, 3);
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v); /* the log is as it was written: it is the database that is not */
+	assert_non_null(strstr(v.all_notes, "fell from generation 9 to 3"));
+}
+
+static void what_an_empty_log_tells_of_the_database_is_nothing(void **state)
+{
+	struct kit *k = *state;
+	kit_open(k);
+	assert_int_equal(mk_audit_state_before(k->a), 0);
+	kit_close(k);
+}
+
 /* The page says more than the file: the last record was cut off while no broker ran. */
 static void a_cut_between_two_brokers_raises_the_alarm(void **state)
 {
@@ -329,7 +367,10 @@ static void no_text_of_a_caller_breaks_a_line(void **state)
 	for (size_t i = 0; i < sizeof nasty - 1; i++)
 		nasty[i] = (char)(1 + i % 255);
 	nasty[sizeof nasty - 1] = '\0';
-	const struct mk_audit_rec rec = { .event = "deny", .service = nasty, .listener = nasty, .peer = true, .uid = UINT32_MAX,
+	struct mk_account account; /* checked where it comes from: its alphabet needs no escape */
+	memset(&account, 'a', sizeof account);
+	account.ns[sizeof account.ns - 1] = account.name[sizeof account.name - 1] = '\0';
+	const struct mk_audit_rec rec = { .event = "deny", .account = &account, .service = nasty, .listener = nasty, .peer = true, .uid = UINT32_MAX,
 					  .gid = UINT32_MAX, .pid = INT32_MAX, .action = nasty, .connection = nasty,
 					  .version = nasty, .state = nasty, .reason = nasty, .rule_line = INT64_MAX / 10,
 					  .count = INT64_MAX / 10, .detail = nasty };
@@ -340,6 +381,7 @@ static void no_text_of_a_caller_breaks_a_line(void **state)
 	const struct kit_verdict v = kit_verify(k);
 	kit_assert_good(&v);
 	assert_int_equal(v.r.records, 5);
+	assert_int_equal(kit_count(k->file, "\"account\":\"aaaa"), 3);
 }
 
 static void two_writers_of_one_file_are_refused(void **state)
@@ -414,6 +456,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(what_is_written_verifies),
 		CLAIM(the_file_is_for_its_owner_only),
+		CLAIM(a_database_that_fell_back_is_noted_and_known_at_the_next_start),
+		CLAIM(what_an_empty_log_tells_of_the_database_is_nothing),
 		CLAIM(a_restart_goes_on_and_proves_its_link),
 		CLAIM(a_killed_broker_leaves_a_whole_chain),
 		CLAIM(an_agent_start_goes_on_after_the_last_line),

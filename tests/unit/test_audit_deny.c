@@ -55,6 +55,23 @@ static void the_first_is_written_at_once_the_rest_counted(void **state)
 	assert_int_equal(lines(k), 3); /* and after a quiet second at once again */
 }
 
+static void a_denial_says_whose_account_it_was_and_why(void **state)
+{
+	struct kit *k = *state;
+	const struct mk_account account = { .ns = "erp", .name = "sync" };
+	struct mk_audit_rec rec = { .event = "deny", .peer = true, .uid = 7, .listener = "sync", .account = &account, .reason = "denied" };
+	assert_int_equal(mk_audit_deny(k->a, &rec), MK_OK);
+	rec.account = NULL;
+	rec.reason = "unauthenticated";
+	rec.detail = "wrong_audience";
+	assert_int_equal(mk_audit_deny(k->a, &rec), MK_OK);
+	kit_pass(k, 1000);
+	mk_audit_tick(k->a);
+	assert_int_equal(kit_count(k->file, "\"account\":\"erp/sync\",\"reason\":\"denied\""), 1);
+	assert_int_equal(kit_count(k->file, "\"reason\":\"unauthenticated\",\"detail\":\"wrong_audience\""), 1);
+	assert_int_equal(kit_count(k->file, "\"account\""), 1);
+}
+
 static void a_flood_is_one_line_a_second(void **state)
 {
 	struct kit *k = *state;
@@ -103,6 +120,7 @@ int main(void)
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CLAIM(the_first_is_written_at_once_the_rest_counted),
+		CLAIM(a_denial_says_whose_account_it_was_and_why),
 		CLAIM(a_flood_is_one_line_a_second),
 		CLAIM(callers_are_told_apart_by_uid_and_listener),
 		CLAIM(callers_beyond_the_table_share_a_row),

@@ -54,7 +54,7 @@ static void the_right_configuration_is_read_as_it_is_written(void **state)
 	assert_string_equal(c->environment.s, "production");
 	assert_int_equal(c->platform, MK_HOST);
 	assert_int_equal(c->n_backends, 2);
-	assert_string_equal(c->backends[0].file, "/var/lib/makini/production/store"); /* from state_dir */
+	assert_string_equal(c->backends[0].file, "/var/lib/makini/production/store/main"); /* from state_dir */
 	path_in(&d, "keys/store.key", path);
 	assert_string_equal(c->backends[0].key_file, path); /* from the file's own directory */
 	assert_string_equal(c->backends[0].type, "local");
@@ -126,7 +126,7 @@ static void one_path_in_two_spellings_is_one_path(void **state)
 	(void)state;
 	assert_string_equal(c.runtime_dir, "/run/makini/x");
 	assert_string_equal(c.state_dir, "/etc/makini/state");
-	assert_string_equal(c.backends[0].file, "/etc/makini/state/s");
+	assert_string_equal(c.backends[0].file, "/etc/makini/state/store/s");
 	assert_string_equal(c.policy_file, "/p");
 	mk_conf_done(&c);
 }
@@ -153,9 +153,95 @@ static void empty_lists_are_legal_and_allow_nothing(void **state)
 	(void)state;
 	assert_true(r.n_services == 0 && r.n_rules == 0);
 	assert_int_equal(mk_policy_new(&r, &p, NULL), MK_OK);
-	assert_int_equal(mk_policy_check(p, 0, MK_ACTION_GET, &name).decision, MK_DENY);
+	assert_int_equal(mk_policy_check(p, 0, MK_ACTION_GET, &(struct mk_subject){ .name = &name }).decision, MK_DENY);
 	mk_policy_free(p);
 	mk_rules_done(&r);
+}
+
+static void groups_tags_fields_and_units_are_read_as_they_are_written(void **state)
+{
+	(void)state;
+	struct mk_rules r = good_policy(
+		"environment = \"x\"; services = ( { name = \"a\"; identity = { uid = 5; unit = \"a@eu.service\"; }; },"
+		"{ name = \"b\"; identity = { socket = \"credential\"; unit = \"b.service\"; }; } );"
+		"groups = ( { name = \"g\"; services = [ \"b\", \"a\" ]; } );"
+		"rules = ( { allow = \"g\"; actions = [ \"get\" ]; tags = { zone = \"eu\"; system = \"sap\"; }; fields = [ \"x\", \"y_1\" ]; },"
+		"{ allow = \"a\"; actions = [ \"get\" ]; connections = [ \"acme\" ]; fields = []; },"
+		"{ deny = \"a\"; tags = { zone = \"us\"; }; connections = [ \"b*\" ]; } );");
+	assert_string_equal(r.services[0].identity.unit, "a@eu.service");
+	assert_int_equal(r.services[0].identity.set, MK_EVIDENCE_UID | MK_EVIDENCE_UNIT);
+	assert_string_equal(r.services[1].identity.socket.s, "credential");
+	assert_int_equal(r.n_groups, 1);
+	assert_string_equal(r.groups[0].name.s, "g");
+	assert_int_equal(r.groups[0].n_services, 2);
+	assert_string_equal(r.groups[0].services[0].s, "b");
+	const struct mk_rule *x = r.rules;
+	assert_true(x[0].n_tags == 2 && x[0].fields_set && x[0].n_fields == 2 && x[0].n_patterns == 1);
+	assert_string_equal(x[0].patterns[0].s, "*");
+	assert_string_equal(x[0].tags[1].key, "system");
+	assert_string_equal(x[0].tags[1].value, "sap");
+	assert_string_equal(x[0].fields[1].s, "y_1");
+	assert_true(x[1].fields_set && x[1].n_fields == 0 && x[1].n_tags == 0);
+	assert_true(x[2].deny && x[2].n_tags == 1 && !x[2].fields_set && x[2].actions == (1u << MK_ACTION_COUNT) - 1);
+	mk_rules_done(&r);
+}
+
+static void an_account_is_read_in_a_pod_and_its_names_are_checked(void **state)
+{
+	static const struct {
+		const char *ns, *account;
+		enum mk_err err;
+	} cases[] = {
+		{ "erp", "sync", MK_OK }, { "e", "a.b-c.d", MK_OK }, { "erp.x", "sync", MK_BAD_REQUEST }, { "-erp", "sync", MK_BAD_REQUEST },
+		{ "erp-", "sync", MK_BAD_REQUEST }, { "erp", "Sync", MK_BAD_REQUEST }, { "erp", "a..b", MK_BAD_REQUEST },
+		{ "erp", ".a", MK_BAD_REQUEST }, { "erp", "a.", MK_BAD_REQUEST }, { "erp", "a-.b", MK_BAD_REQUEST }, { "", "a", MK_BAD_REQUEST },
+		{ "erp", "", MK_BAD_REQUEST }, { "e/p", "a", MK_BAD_REQUEST },
+	};
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(cases); i++) {
+		char text[512];
+		struct mk_rules r = { 0 };
+		struct mk_why why = { 0 };
+		snprintf(text, sizeof text, "environment = \"x\"; rules = (); services = ( { name = \"a\"; identity = { socket = \"s\"; kubernetes = "
+			 "{ namespace = \"%s\"; service_account = \"%s\"; }; }; } );", cases[i].ns, cases[i].account);
+		assert_int_equal(mk_conf_parse_policy(mk_span_of(text), "policy.conf", NULL, true, &r, &why), cases[i].err);
+		if (cases[i].err == MK_OK)
+			assert_string_equal(r.services[0].identity.account.name, cases[i].account);
+		mk_rules_done(&r);
+	}
+	struct mk_rules r = { 0 };
+	struct mk_why why = { 0 };
+	assert_int_equal(mk_conf_parse_policy(mk_span_of("environment = \"x\"; rules = (); services = ( { name = \"a\"; identity = { unit = "
+							 "\"a.service\"; }; } );"), "policy.conf", NULL, true, &r, &why), MK_BAD_REQUEST);
+	assert_non_null(strstr(why.text, "no systemd units in a pod"));
+}
+
+static void a_policy_in_the_shadow_is_loaded_beside_the_other(void **state)
+{
+	static const char policy[] = "environment = \"production\"; services = (); rules = ();";
+	static const char next[] = "environment = \"production\"; services = ( { name = \"a\"; identity = { uid = 5; }; } ); rules = ();";
+	struct dir d = dir_new();
+	struct mk_conf *c = NULL;
+	struct mk_why why = { 0 };
+	(void)state;
+	put_text(&d, "agent.conf", LEAST "policy_shadow = \"next.conf\";");
+	put_text(&d, "policy.conf", policy);
+	assert_int_not_equal(load(&d, &c, &why), MK_OK); /* it is not there */
+	put_text(&d, "next.conf", next);
+	assert_int_equal(load(&d, &c, &why), MK_OK);
+	assert_int_equal(c->rules.n_services, 0);
+	assert_int_equal(c->shadow.n_services, 1);
+	c = mk_conf_free(c);
+	put_text(&d, "next.conf", "environment = \"other\"; services = (); rules = ();");
+	assert_int_equal(load(&d, &c, &why), MK_BAD_REQUEST);
+	assert_non_null(strstr(why.file, "next.conf"));
+	put_text(&d, "next.conf", "environment = \"production\"; rules = (); services = ( { name = \"a\"; identity = { socket = \"none\"; }; } );");
+	assert_int_equal(load(&d, &c, &why), MK_BAD_REQUEST);
+	assert_non_null(strstr(why.text, "which is no listener"));
+	put_text(&d, "agent.conf", LEAST "policy_shadow = \"policy.conf\";");
+	assert_int_equal(load(&d, &c, &why), MK_BAD_REQUEST);
+	assert_non_null(strstr(why.text, "nothing to compare"));
+	dir_free(&d);
 }
 
 static void the_policy_is_known_by_its_bytes(void **state)
@@ -175,6 +261,87 @@ static void the_policy_is_known_by_its_bytes(void **state)
 }
 
 /* `expect`: the first line is FILE:LINE: fragment of the message. */
+static void the_example_of_a_pod_is_read(void **state)
+{
+	static char text[TEXT_MAX];
+	size_t n = 0;
+	(void)state;
+	assert_true(source_text("examples/pod.conf", text, &n));
+	struct mk_conf c = good(text);
+	assert_int_equal(c.platform, MK_POD);
+	assert_true(c.kubernetes.on);
+	assert_string_equal(c.kubernetes.audience, "makini-production");
+	assert_string_equal(c.kubernetes.pod_uid_file, "/etc/podinfo/uid");
+	assert_string_equal(c.kubernetes.address, "https://kubernetes.default.svc");
+	assert_string_equal(c.kubernetes.token_file, "/run/secrets/kubernetes.io/serviceaccount/token");
+	assert_string_equal(c.listeners[c.n_listeners - 1].path, "/sockets/sync/makini.sock");
+	mk_conf_done(&c);
+}
+
+static void in_a_pod_a_listener_may_lie_in_a_volume_of_its_own(void **state)
+{
+	static const char *const paths[][2] = {
+		{ "/sockets/sync/makini.sock", "" }, { "makini.sock", "" }, { "/a.sock", "" }, { "sync/makini.sock", "path" },
+		{ "/sockets/../etc/x.sock", "path" }, { "/sockets//x.sock", "path" }, { "/sockets/x.client.sock", "path" },
+		{ "/sockets/.x.sock", "path" }, { "/sockets/x.sock/", "path" }, { "/sockets/sync", "path" }, { "/run/makini/production/api.sock", "same path" },
+	};
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(paths); i++)
+		for (unsigned pod = 0; pod < 2; pod++) {
+			char text[1024];
+			struct mk_conf c = { 0 };
+			struct mk_why why = { 0 };
+			snprintf(text, sizeof text,
+				 "environment = \"production\"; platform = \"%s\"; listeners = ( { name = \"sync\"; path = \"%s\"; } );"
+				 "backends = ( { name = \"a\"; type = \"local\"; file = \"store/s\"; key_file = \"keys/k\"; } );"
+				 "audit = { recipient = \"" KEY "\"; };", pod ? "pod" : "host", paths[i][0]);
+			const bool fits = !paths[i][1][0] && (pod || paths[i][0][0] != '/');
+			const enum mk_err e = parse(text, &c, &why);
+			if ((e == MK_OK) != fits)
+				fail_msg("%s %s: %s", pod ? "pod" : "host", paths[i][0], why.text);
+			if (!fits && pod)
+				assert_non_null(strstr(why.text, paths[i][1]));
+			mk_conf_done(&c);
+		}
+}
+
+static void what_a_pod_is_told_is_read_from_its_files(void **state)
+{
+	static const struct {
+		const char *uid, *jwks, *fault; /* NULL: not there */
+	} cases[] = {
+		{ "0b8b6a1e-7f0e-4b52-8f8e-00000000000a", "{}", NULL }, { "0b8b6a1e-7f0e-4b52-8f8e-00000000000a\n", "{}", NULL },
+		{ "", "{}", "no pod's uid" }, { "\n", "{}", "no pod's uid" }, { "metadata.uid", "{}", "no pod's uid" },
+		{ "0b8b6a1e 7f0e", "{}", "no pod's uid" }, { NULL, "{}", "does not exist" }, { "0b8b6a1e", "", "no JSON Web Key Set" }, { "0b8b6a1e", NULL, "does not exist" },
+		{ "0b8b6a1e-7f0e-4b52-8f8e-00000000000a0b8b6a1e-7f0e-4b52-8f8e-00000", "{}", "no pod's uid" },
+	};
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(cases); i++) {
+		struct dir d = dir_new();
+		struct mk_conf c = { 0 };
+		struct mk_why why = { 0 };
+		c.kubernetes.on = true;
+		path_in(&d, "uid", c.kubernetes.pod_uid_file);
+		path_in(&d, "keys.json", c.kubernetes.jwks_file);
+		if (cases[i].uid)
+			put_text(&d, "uid", cases[i].uid);
+		if (cases[i].jwks)
+			put_text(&d, "keys.json", cases[i].jwks);
+		const enum mk_err e = mk_conf_load_pod(&c, &why);
+		assert_int_equal(e == MK_OK, cases[i].fault == NULL);
+		if (e != MK_OK && !strstr(why.text, cases[i].fault))
+			fail_msg("%zu: %s", i, why.text);
+		if (e == MK_OK) {
+			assert_string_equal(c.kubernetes.pod_uid, "0b8b6a1e-7f0e-4b52-8f8e-00000000000a");
+			assert_int_equal(c.kubernetes.n_jwks, 2);
+		}
+		mk_conf_done(&c);
+		dir_free(&d);
+	}
+	struct mk_conf none = { 0 };
+	assert_int_equal(mk_conf_load_pod(&none, NULL), MK_OK); /* without the section nothing is opened */
+}
+
 static void check_wrong(const char *name)
 {
 	static char expect[TEXT_MAX];
@@ -368,11 +535,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_right_configuration_is_read_as_it_is_written),
+		cmocka_unit_test(the_example_of_a_pod_is_read),
+		cmocka_unit_test(what_a_pod_is_told_is_read_from_its_files),
+		cmocka_unit_test(in_a_pod_a_listener_may_lie_in_a_volume_of_its_own),
 		cmocka_unit_test(what_is_not_written_has_its_default),
 		cmocka_unit_test(the_ends_of_each_range_are_within_it),
 		cmocka_unit_test(one_path_in_two_spellings_is_one_path),
 		cmocka_unit_test(uids_beyond_31_bits_are_digits_in_quotes),
 		cmocka_unit_test(empty_lists_are_legal_and_allow_nothing),
+		cmocka_unit_test(groups_tags_fields_and_units_are_read_as_they_are_written),
+		cmocka_unit_test(an_account_is_read_in_a_pod_and_its_names_are_checked),
+		cmocka_unit_test(a_policy_in_the_shadow_is_loaded_beside_the_other),
 		cmocka_unit_test(the_policy_is_known_by_its_bytes),
 		cmocka_unit_test(each_wrong_configuration_is_refused_with_line_and_remedy),
 		cmocka_unit_test(a_vault_is_read_as_it_is_written),

@@ -95,7 +95,8 @@ static int read_page(void **state)
 }
 
 #define ENVIRONMENT "environment = \"production\";\n"
-#define BACKEND(more) "backends = ( { name = \"a\"; type = \"local\"; file = \"s\"; key_file = \"keys/k\"; " more " } );\n"
+#define POD "platform = \"pod\";\n"
+#define BACKEND(more) "backends = ( { name = \"a\"; type = \"local\"; file = \"store/s\"; key_file = \"keys/k\"; " more " } );\n"
 #define VAULT(auth, more)                                                                                            \
 	"backends = ( { name = \"a\"; type = \"vault\"; address = \"https://h\"; mount = \"kv\"; path = \"{connection}\"; " \
 	"auth = { method = " auth " }; " more " } );\n"
@@ -121,6 +122,9 @@ static const struct place {
 	{ AUTH, ENVIRONMENT AUDIT("") VAULT("\"cert\"; %s", ""), .method = "`cert`" },
 	{ "audit", ENVIRONMENT BACKEND("") AUDIT("%s"), .policy = false },
 	{ "listeners", ENVIRONMENT BACKEND("") AUDIT("") "listeners = ( { name = \"sync\"; %s } );", .policy = false },
+	{ "kubernetes", ENVIRONMENT POD BACKEND("") AUDIT("") "kubernetes = { %s };", .policy = false },
+	{ "jwks", ENVIRONMENT POD BACKEND("") AUDIT("") "kubernetes = { audience = \"a\"; issuer = \"i\"; pod_uid_file = \"u\"; jwks = { %s }; };",
+	  .policy = false },
 	SECTION(refresh),
 	SECTION(admin),
 	SECTION(limits),
@@ -130,6 +134,7 @@ static const struct place {
 	{ "policy.conf", "environment = \"x\"; services = (); rules = (); %s", .policy = true },
 	{ "services", "environment = \"x\"; services = ( { %s } ); rules = ();", .policy = true },
 	{ "identity", "environment = \"x\"; services = ( { name = \"a\"; identity = { %s }; } ); rules = ();", .policy = true },
+	{ "groups", "environment = \"x\"; services = (); groups = ( { %s } ); rules = ();", .policy = true },
 	{ "rules", "environment = \"x\"; services = (); rules = ( { %s } );", .policy = true },
 };
 #define N_PLACES (sizeof places / sizeof places[0])
@@ -243,7 +248,7 @@ static bool written(const char *value, char out[CELL_MAX])
 	const char *env = strstr(value, "ENV");
 	if (n < 3 || value[0] != '`' || value[n - 1] != '`')
 		return false;
-	const bool bare = value[1] != '/' && strncmp(value + 1, "policy", 6) != 0; /* a path stands there without quotes */
+	const bool bare = value[1] != '/' && strncmp(value + 1, "policy", 6) != 0 && strncmp(value + 1, "http", 4) != 0; /* these stand there without quotes */
 	const char *quote = bare ? "" : "\"";
 	if (env)
 		snprintf(out, CELL_MAX, "%s%.*sproduction%.*s%s", quote, (int)(env - value - 1), value + 1,
@@ -263,7 +268,8 @@ static bool same(const struct mk_conf *a, const struct mk_conf *b)
 	       a->listeners[a->n_listeners - 1].mode == b->listeners[b->n_listeners - 1].mode &&
 	       a->backends[0].timeout_ms == b->backends[0].timeout_ms && a->backends[0].trust_tags == b->backends[0].trust_tags &&
 	       a->backends[0].kv == b->backends[0].kv && a->backends[0].calls_per_hour == b->backends[0].calls_per_hour &&
-	       a->backends[0].auth.wrapped == b->backends[0].auth.wrapped;
+	       a->backends[0].auth.wrapped == b->backends[0].auth.wrapped && strcmp(a->kubernetes.address, b->kubernetes.address) == 0 &&
+	       strcmp(a->kubernetes.ca_file, b->kubernetes.ca_file) == 0 && strcmp(a->kubernetes.token_file, b->kubernetes.token_file) == 0;
 }
 
 static void the_page_has_the_parsers_defaults(void **state)

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -412,6 +414,37 @@ static void paths_are_joined_and_cut(void **state)
 	assert_int_equal(mk_path_dir("x", buf, 1), MK_TOO_LARGE);
 }
 
+static void a_relative_path_is_walked_from_here(void **state)
+{
+	(void)state;
+	mk_fd fd = -1;
+	assert_int_equal(setup(NULL), 0);
+	make("f", 0644);
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(mk_file_open("f", 0, &fd, &why), MK_OK);
+	mk_closep(&fd);
+	assert_int_equal(mk_file_open("./f", 0, &fd, &why), MK_OK);
+	assert_int_equal(mkdir("sub", 0755) + symlink("sub", "link"), 0);
+	assert_int_equal(rename("f", "sub/f"), 0);
+	mk_closep(&fd);
+	assert_int_equal(mk_file_open(".//sub///f", 0, &fd, &why), MK_OK);
+	mk_closep(&fd);
+	assert_int_not_equal(mk_file_open("link/f", 0, &fd, &why), MK_OK);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(teardown(NULL), 0);
+}
+
+/* As systemd does with RestrictSUIDSGID=: it cannot look into that call's arguments. For good. */
+static void take_openat2_away(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	if (!f || seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0) != 0 || seccomp_load(f) != 0)
+		abort();
+	seccomp_release(f);
+	assert_int_equal(syscall(SYS_openat2, AT_FDCWD, "/", NULL, (size_t)0), -1);
+	assert_int_equal(errno, ENOSYS);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -435,5 +468,19 @@ int main(void)
 		T(a_write_that_fails_leaves_the_old_file_and_nothing_else),
 		cmocka_unit_test(paths_are_joined_and_cut),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest by_hand[] = {
+		T(a_plain_file_is_opened_and_read),
+		T(what_is_not_there_is_not_found),
+		T(a_symlink_is_refused_wherever_it_stands),
+		T(what_is_not_a_regular_file_neither_blocks_nor_passes),
+		T(a_file_that_others_can_write_is_refused),
+		T(a_directory_that_others_can_write_is_refused),
+		T(a_key_with_a_second_name_is_refused),
+		T(a_file_of_another_user_is_refused),
+		T(a_directory_of_another_user_is_refused),
+		cmocka_unit_test(a_relative_path_is_walked_from_here),
+	};
+	const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	take_openat2_away();
+	return failed + cmocka_run_group_tests_name("without openat2", by_hand, NULL, NULL);
 }

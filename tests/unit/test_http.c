@@ -132,12 +132,59 @@ static void whoami_and_health_answer_nobody_too(void **state)
 	(void)state;
 	assert_string_equal(body_of(ask(GET("/v1/whoami"), NULL)),
 			    "{\"service\":null,\"environment\":\"testing\",\"evidence\":{\"socket\":\"api\",\"uid\":1000,\"gid\":100,"
-			    "\"groups\":[],\"unit\":null},\"rules\":[]}");
+			    "\"groups\":[],\"unit\":null,\"account\":null},\"rules\":[]}");
 	assert_string_equal(body_of(ask(GET("/v1/health"), NULL)), "{\"status\":\"ready\",\"environment\":\"testing\"}");
 	world_b->reasons = 1u << MK_REASON_AUDIT | 1u << MK_REASON_BACKEND;
 	const char *text = ask(GET("/v1/health"), NULL);
 	assert_int_equal(status_of(text), 503);
 	assert_non_null(strstr(text, "\"reasons\":[\"audit_unavailable\",\"backend_unavailable\"]"));
+}
+
+#define WITH(target, more) "GET " target " HTTP/1.1\r\nHost: a\r\n" more "\r\n"
+
+static void who_needs_a_token_is_401_without_one_and_told_how(void **state)
+{
+	static const char *const without[] = { "", "Authorization: Basic Z29vZA==\r\n", "Authorization: Bearer bad\r\n", "Authorization:\r\n" };
+	char request[256];
+	(void)state;
+	world_b->wants_token = true;
+	for (size_t i = 0; i < MK_COUNT(without); i++) {
+		snprintf(request, sizeof request, "GET /v1/tokens/acme HTTP/1.1\r\nHost: a\r\n%s\r\n", without[i]);
+		const char *text = ask(request, NULL);
+		assert_int_equal(status_of(text), 401);
+		assert_non_null(strstr(text, "WWW-Authenticate: Bearer\r\n"));
+		assert_non_null(strstr(text, "\"code\":\"unauthenticated\""));
+		assert_null(strstr(text, "Connection: close"));
+	}
+	assert_int_equal(world_b->gets, 0);
+	assert_int_equal(world_b->refused, MK_COUNT(without));
+	assert_int_equal(world_b->last_refused, MK_UNAUTHENTICATED);
+	assert_int_equal(status_of(ask(WITH("/v1/tokens", ""), NULL)), 401);
+	assert_int_equal(status_of(ask(WITH("/v1/tokens/acme", "Authorization: Bearer good\r\n"), NULL)), 200);
+	world_b->no_keys = true;
+	assert_int_equal(status_of(ask(WITH("/v1/tokens/acme", "Authorization: Bearer good\r\n"), NULL)), 503);
+}
+
+static void whoami_tells_why_a_token_was_refused(void **state)
+{
+	(void)state;
+	world_b->wants_token = true;
+	assert_int_equal(status_of(ask(GET("/v1/health"), NULL)), 200);
+	assert_non_null(strstr(ask(GET("/v1/whoami"), NULL), "\"account\":null,\"account_refused\":\"no_token\"}"));
+	assert_non_null(strstr(ask(WITH("/v1/whoami", "Authorization: Bearer bad\r\n"), NULL), "\"account_refused\":\"wrong_signature\"}"));
+	assert_non_null(strstr(ask(WITH("/v1/whoami", "Authorization: Bearer good\r\n"), NULL),
+			       "\"account\":{\"namespace\":\"erp\",\"service_account\":\"sync\"}}"));
+	assert_int_equal(world_b->refused, 0);
+}
+
+/* Each request of a connection by itself: the world asserts that nothing is left of the one before. */
+static void an_account_ends_with_its_request(void **state)
+{
+	(void)state;
+	world_b->wants_token = true;
+	const char *text = ask(WITH("/v1/whoami", "Authorization: Bearer good\r\n") WITH("/v1/whoami", ""), NULL);
+	assert_non_null(strstr(text, "\"service_account\":\"sync\""));
+	assert_non_null(strstr(text, "\"account\":null,\"account_refused\":\"no_token\""));
 }
 
 static void a_wrong_method_is_told_the_right_one(void **state)
@@ -270,6 +317,9 @@ int main(void)
 		CLAIM(each_error_of_the_gate_has_its_status_and_code),
 		CLAIM(the_list_goes_on_with_its_last_name),
 		CLAIM(whoami_and_health_answer_nobody_too),
+		CLAIM(who_needs_a_token_is_401_without_one_and_told_how),
+		CLAIM(whoami_tells_why_a_token_was_refused),
+		CLAIM(an_account_ends_with_its_request),
 		CLAIM(a_wrong_method_is_told_the_right_one),
 		CLAIM(each_listener_has_its_own_calls),
 		CLAIM(a_reload_says_how_it_went),

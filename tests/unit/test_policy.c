@@ -254,7 +254,7 @@ static struct mk_verdict ask(const struct mk_policy *p, uint32_t who, enum mk_ac
 	struct mk_name name = { "" };
 	if (text)
 		assert_int_equal(mk_name_of(mk_span_of(text), &name), MK_OK);
-	return mk_policy_check(p, who, a, text ? &name : NULL);
+	return mk_policy_check(p, who, a, &(struct mk_subject){ .name = text ? &name : NULL });
 }
 
 static bool may(const struct mk_policy *p, uint32_t who, enum mk_action a, const char *text)
@@ -362,7 +362,7 @@ static void an_action_on_the_instance_needs_a_star(void **state)
 	assert_true(may(p, 2, MK_ACTION_GET, "acme-payroll")); /* a pattern that begins with a star is not the star */
 	assert_false(may(p, 2, MK_ACTION_GET, "acme"));
 	assert_false(may(p, 2, MK_ACTION_STATUS, NULL));
-	assert_int_equal(mk_policy_check(p, 0, MK_ACTION_STATUS, &nothing).decision, MK_DENY); /* nor is no name the instance */
+	assert_int_equal(mk_policy_check(p, 0, MK_ACTION_STATUS, &(struct mk_subject){ .name = &nothing }).decision, MK_DENY); /* nor is no name the instance */
 	assert_true(may(p, 0, MK_ACTION_STATUS, NULL)); /* a deny of some names is not one of the instance */
 	assert_false(may(p, 0, MK_ACTION_RELOAD, NULL));
 	assert_false(may(p, 1, MK_ACTION_STATUS, NULL));

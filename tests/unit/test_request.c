@@ -189,6 +189,7 @@ static void headers_of_smugglers_browsers_and_proxies_are_refused(void **state)
 		{ "Content-Length", "5", 2, MK_HINT_TWICE },               { "Content-Length", "+5", 1, MK_HINT_LENGTH },
 		{ "Content-Length", "0x5", 1, MK_HINT_LENGTH },            { "Content-Length", "5 ,5", 1, MK_HINT_LENGTH },
 		{ "Content-Length", "", 1, MK_HINT_LENGTH },               { "Content-Length", "-1", 1, MK_HINT_LENGTH },
+		{ "Authorization", "Bearer x", 2, MK_HINT_TWICE },         { "authorization", "Bearer x", 1, MK_HINT_NONE },
 		{ "Host", "a", 2, MK_HINT_TWICE },                         { "Origin", "http://evil", 1, MK_HINT_FORWARDED },
 		{ "X-Forwarded-For", "1.2.3.4", 1, MK_HINT_FORWARDED },    { "x-forwarded-host", "x", 1, MK_HINT_FORWARDED },
 		{ "Forwarded", "for=x", 1, MK_HINT_FORWARDED },            { "Via", "1.1 x", 1, MK_HINT_FORWARDED },

@@ -314,11 +314,11 @@ static void a_state_directory_has_one_holder(void **state)
 	struct mk_why why = { 0 };
 	int first = -1, second = -1;
 	(void)state;
-	assert_int_equal(mk_state_lock(home, &first, &why), MK_OK);
-	assert_int_equal(mk_state_lock(home, &second, &why), MK_CONFLICT);
+	assert_int_equal(mk_dir_lock(home, "state_dir", &first, &why), MK_OK);
+	assert_int_equal(mk_dir_lock(home, "state_dir", &second, &why), MK_CONFLICT);
 	assert_int_equal(second, -1);
 	mk_closep(&first);
-	assert_int_equal(mk_state_lock(home, &second, &why), MK_OK);
+	assert_int_equal(mk_dir_lock(home, "state_dir", &second, &why), MK_OK);
 	mk_closep(&second);
 }
 
