@@ -33,17 +33,6 @@ static const char *file_fault(enum mk_err e, const struct mk_login_file *texts)
 	return e == MK_TOO_LARGE ? texts->bad : texts->unread;
 }
 
-/* Visible ASCII, as it must be to stand in a header; at most one newline behind it. */
-static bool one_line(struct mk_span *text)
-{
-	if (text->n > 0 && text->p[text->n - 1] == '\n')
-		text->n--;
-	for (size_t i = 0; i < text->n; i++)
-		if (text->p[i] <= ' ' || text->p[i] > '~')
-			return false;
-	return text->n > 0;
-}
-
 bool mk_login_take_file(struct mk_login_op *op, const struct mk_res *res, const struct mk_login_file *texts, struct mk_secret **ret)
 {
 	struct mk_span text = res->body;
@@ -52,7 +41,7 @@ bool mk_login_take_file(struct mk_login_op *op, const struct mk_res *res, const 
 		return no_memory(op) == MK_STEP_DONE;
 	if (res->err != MK_OK)
 		return mk_login_fail(op, MK_BACKEND, file_fault(res->err, texts)) == MK_STEP_DONE;
-	if (!one_line(&text))
+	if (!mk_header_line(&text))
 		return mk_login_fail(op, MK_BACKEND, texts->bad) == MK_STEP_DONE;
 	return mk_secret_copy(text, ret) == MK_OK || no_memory(op) == MK_STEP_DONE;
 }
@@ -125,7 +114,7 @@ static mk_must read_auth(json_t *auth, struct mk_login_op *op, struct mk_secret 
 	struct mk_span text = t ? mk_json_text(t) : mk_span("", 0);
 	MK_TRY(mk_json_int(auth, "lease_duration", &ttl_s));
 	MK_TRY(mk_json_bool(auth, "renewable", &renewable));
-	if (ttl_s < 0 || ttl_s > TTL_MAX_S || !one_line(&text) || text.n > MK_LOGIN_FILE_MAX)
+	if (ttl_s < 0 || ttl_s > TTL_MAX_S || !mk_header_line(&text) || text.n > MK_LOGIN_FILE_MAX)
 		return MK_BAD_REQUEST;
 	MK_TRY(mk_secret_copy(text, ret));
 	op->ttl_ms = ttl_s * 1000;

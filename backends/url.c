@@ -94,3 +94,13 @@ enum mk_err mk_url_end(struct mk_url *u)
 	u->p[u->len] = '\0';
 	return MK_OK;
 }
+
+bool mk_header_line(struct mk_span *text)
+{
+	if (text->n > 0 && text->p[text->n - 1] == '\n')
+		text->n--;
+	for (size_t i = 0; i < text->n; i++)
+		if (text->p[i] <= ' ' || text->p[i] > '~')
+			return false;
+	return text->n > 0;
+}

@@ -32,4 +32,7 @@ void mk_url_param(struct mk_url *u, const char *key, const char *value);
 /* BAD_REQUEST: a fault, or it did not fit. Else buf holds the URL and its NUL. */
 mk_must mk_url_end(struct mk_url *u);
 
+/* Visible ASCII, as it must be to stand in a header; one newline behind it is taken off. */
+bool mk_header_line(struct mk_span *text);
+
 #endif

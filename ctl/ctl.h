@@ -42,6 +42,9 @@ struct mk_option {
  * words in words[]. What it does not know it does not repeat: people paste tokens. A message and MK_EXIT_USAGE for what is unknown or incomplete; else MK_EXIT_DONE. */
 int mk_ctl_options(int argc, char **argv, const struct mk_option *options, size_t n, const char **words, size_t max_words,
 		   size_t *ret_words);
+/* Takes an option that may come again and again, with its values, out of argv, before mk_ctl_options: each value goes to `each`, whose
+ * code ends it unless it is MK_EXIT_DONE (NULL: the value is missing). */
+int mk_ctl_each(int *argc, char **argv, const char *name, int (*each)(void *arg, const char *value), void *arg);
 
 int mk_ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* message, returns code */
 int mk_ctl_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -223,8 +223,9 @@ static const struct verb *verb_of(const char *name)
 	return NULL;
 }
 
-static int tag_add(struct request *r, const char *text)
+static int tag_add(void *arg, const char *text)
 {
+	struct request *r = arg;
 	const char *eq = text ? strchr(text, '=') : NULL;
 	if (!eq)
 		return mk_ctl_usage("local", "--tag takes KEY=VALUE");
@@ -238,22 +239,6 @@ static int tag_add(struct request *r, const char *text)
 	memcpy(t->key, key.p, key.n);
 	memcpy(t->value, value.p, value.n);
 	return MK_EXIT_DONE;
-}
-
-/* Takes the repeatable --tag out of argv; the rest is for mk_ctl_options. */
-static int take_tags(struct request *r, int *argc, char **argv)
-{
-	int kept = 0, rc = MK_EXIT_DONE;
-	for (int i = 0; i < *argc && rc == MK_EXIT_DONE; i++) {
-		if (strncmp(argv[i], "--tag=", 6) == 0)
-			rc = tag_add(r, argv[i] + 6);
-		else if (strcmp(argv[i], "--tag") == 0)
-			rc = tag_add(r, ++i < *argc ? argv[i] : NULL);
-		else
-			argv[kept++] = argv[i];
-	}
-	*argc = kept;
-	return rc;
 }
 
 static int check(const struct verb *v, struct request *r, const char *const *words, size_t n)
@@ -287,7 +272,7 @@ static int run(const struct verb *v, int argc, char **argv)
 		{ "--json", NULL, &r.json },
 		{ "--help", NULL, &asked },
 	};
-	int rc = take_tags(&r, &argc, argv);
+	int rc = mk_ctl_each(&argc, argv, "--tag", tag_add, &r);
 	if (rc == MK_EXIT_DONE)
 		rc = mk_ctl_options(argc, argv, options, MK_COUNT(options), words, MK_COUNT(words), &n);
 	if (rc == MK_EXIT_DONE && asked)

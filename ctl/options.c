@@ -152,3 +152,19 @@ int mk_ctl_options(int argc, char **argv, const struct mk_option *options, size_
 	*ret_words = found;
 	return MK_EXIT_DONE;
 }
+
+int mk_ctl_each(int *argc, char **argv, const char *name, int (*each)(void *arg, const char *value), void *arg)
+{
+	const size_t n = strlen(name);
+	int kept = 0, rc = MK_EXIT_DONE;
+	for (int i = 0; i < *argc && rc == MK_EXIT_DONE; i++) {
+		if (strncmp(argv[i], name, n) == 0 && argv[i][n] == '=')
+			rc = each(arg, argv[i] + n + 1);
+		else if (strcmp(argv[i], name) == 0)
+			rc = each(arg, ++i < *argc ? argv[i] : NULL);
+		else
+			argv[kept++] = argv[i];
+	}
+	*argc = kept;
+	return rc;
+}

@@ -22,8 +22,9 @@ struct question {
 	struct mk_name name;
 };
 
-static int tag_add(struct question *q, const char *text)
+static int tag_add(void *arg, const char *text)
 {
+	struct question *q = arg;
 	const char *eq = text ? strchr(text, '=') : NULL;
 	if (!eq || eq == text || (size_t)(eq - text) > MK_TAG_KEY_MAX || !eq[1] || strlen(eq + 1) > MK_TAG_VALUE_MAX)
 		return mk_ctl_usage("policy", "--tag takes KEY=VALUE");
@@ -33,22 +34,6 @@ static int tag_add(struct question *q, const char *text)
 	memcpy(t->key, text, (size_t)(eq - text));
 	memcpy(t->value, eq + 1, strlen(eq + 1));
 	return MK_EXIT_DONE;
-}
-
-/* Takes the repeatable --tag out of argv; the rest is for mk_ctl_options. */
-static int take_tags(struct question *q, int *argc, char **argv)
-{
-	int kept = 0, rc = MK_EXIT_DONE;
-	for (int i = 0; i < *argc && rc == MK_EXIT_DONE; i++) {
-		if (strncmp(argv[i], "--tag=", 6) == 0)
-			rc = tag_add(q, argv[i] + 6);
-		else if (strcmp(argv[i], "--tag") == 0)
-			rc = tag_add(q, ++i < *argc ? argv[i] : NULL);
-		else
-			argv[kept++] = argv[i];
-	}
-	*argc = kept;
-	return rc;
 }
 
 static int read_question(struct question *q)
@@ -136,7 +121,7 @@ int mk_policy_explain_command(int argc, char **argv)
 		{ "--pod", NULL, &q.from.in_pod }, { "--as", &q.as, NULL }, { "--get", &q.get, NULL }, { "--action", &q.action, NULL },
 		{ "--connection", &q.connection, NULL }, { "--json", NULL, &q.json },
 	};
-	int rc = take_tags(&q, &argc, argv);
+	int rc = mk_ctl_each(&argc, argv, "--tag", tag_add, &q);
 	if (rc == MK_EXIT_DONE)
 		rc = mk_ctl_options(argc, argv, options, MK_COUNT(options), NULL, 0, &n);
 	if (rc == MK_EXIT_DONE)

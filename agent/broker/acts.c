@@ -157,12 +157,8 @@ mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, enum mk_action ac
 /* Does the service that proposed it still have the right? */
 static bool still_may(const struct mk_broker *b, const struct mk_proposal *p)
 {
-	for (size_t i = 0; i < mk_policy_services(b->policy); i++) {
-		const struct mk_subject instance = { .name = NULL };
-		if (mk_word_eq(&mk_policy_service(b->policy, (uint32_t)i)->name, &p->by))
-			return mk_policy_check(b->policy, (uint32_t)i, p->action, &instance).decision == MK_ALLOW;
-	}
-	return false;
+	const struct mk_subject instance = { .name = NULL };
+	return mk_policy_check(b->policy, mk_policy_service_of(b->policy, &p->by), p->action, &instance).decision == MK_ALLOW;
 }
 
 /* Is the freeze that it would end the one that is? A later one that could not be written has left the proposal there. */

@@ -36,24 +36,9 @@ const struct mk_conf_limits *mk_broker_limits(const struct mk_broker *b)
 	return &b->limits;
 }
 
-bool mk_broker_in_pod(const struct mk_broker *b)
-{
-	return b->in_pod;
-}
-
-uint32_t mk_broker_generation(const struct mk_broker *b)
-{
-	return b->generation;
-}
-
 int mk_broker_proc(const struct mk_broker *b)
 {
 	return b->proc_fd;
-}
-
-struct mk_audit *mk_broker_audit(struct mk_broker *b)
-{
-	return b->audit;
 }
 
 void mk_broker_stop(struct mk_broker *b, int exit_code)

@@ -19,10 +19,7 @@ struct mk_http; /* http.h */
 const struct mk_word *mk_broker_environment(const struct mk_broker *b);
 struct mk_loop *mk_broker_loop(struct mk_broker *b);
 const struct mk_conf_limits *mk_broker_limits(const struct mk_broker *b);
-bool mk_broker_in_pod(const struct mk_broker *b);
-uint32_t mk_broker_generation(const struct mk_broker *b);
 int mk_broker_proc(const struct mk_broker *b); /* /proc, or -1 where units are not told: in a pod */
-struct mk_audit *mk_broker_audit(struct mk_broker *b);
 
 /* Why the instance is not ready: bits 1 << enum mk_reason, 0 when it is. */
 uint32_t mk_broker_reasons(const struct mk_broker *b);

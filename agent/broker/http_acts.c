@@ -64,7 +64,7 @@ static enum MHD_Result failed(struct mk_conn *c, enum mk_err e)
 	return e == MK_SYSTEM ? mk_reply_hint(c, MK_HINT_STATE) : mk_reply_err(c, e, 0);
 }
 
-enum MHD_Result mk_reply_proposed(struct mk_conn *c, const struct mk_proposal *p)
+static enum MHD_Result proposed(struct mk_conn *c, const struct mk_proposal *p)
 {
 	struct mk_doc d = mk_doc_of(ANSWER_MAX);
 	mk_jw_open(&d.w, '{');
@@ -82,7 +82,7 @@ bool mk_route_begin(struct mk_conn *c, enum mk_action action, const char *detail
 	const enum mk_err e = mk_act_begin(c->http->broker, &c->caller, action, detail, &p, &waits);
 	if (e == MK_OK && !waits)
 		return true;
-	*ret = e == MK_OK ? mk_reply_proposed(c, &p) : failed(c, e);
+	*ret = e == MK_OK ? proposed(c, &p) : failed(c, e);
 	return false;
 }
 

@@ -10,7 +10,6 @@
 
 /* May it be done now? Else *ret is the handler's return: it was answered with an error, or with 202. */
 bool mk_route_begin(struct mk_conn *c, enum mk_action action, const char *detail, enum MHD_Result *ret);
-enum MHD_Result mk_reply_proposed(struct mk_conn *c, const struct mk_proposal *p);
 /* "frozen" and, when it is, the other members, into an open object. */
 void mk_frozen_write(struct mk_jw *w, const struct mk_frozen *f);
 

@@ -129,7 +129,3 @@ struct mk_sealed *mk_sealed_free(struct mk_sealed *sealed)
 	return NULL;
 }
 
-void mk_sealed_freep(struct mk_sealed **sealed)
-{
-	*sealed = mk_sealed_free(*sealed);
-}

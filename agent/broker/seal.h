@@ -39,6 +39,5 @@ mk_must mk_seal_open_(struct mk_seal *s, const struct mk_label *label, const str
 size_t mk_sealed_plain_len(const struct mk_sealed *sealed);
 size_t mk_sealed_size(const struct mk_sealed *sealed); /* bytes it takes; 0 for NULL */
 struct mk_sealed *mk_sealed_free(struct mk_sealed *sealed);
-void mk_sealed_freep(struct mk_sealed **sealed);
 
 #endif

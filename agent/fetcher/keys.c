@@ -51,21 +51,10 @@ static enum mk_step ask_file(struct mk_keys *k, struct mk_req *out)
 	return MK_STEP_SEND;
 }
 
-/* Visible ASCII, as it must be to stand in a header; at most one newline behind it. */
-static bool one_line(struct mk_span *text)
-{
-	if (text->n > 0 && text->p[text->n - 1] == '\n')
-		text->n--;
-	for (size_t i = 0; i < text->n; i++)
-		if (text->p[i] <= ' ' || text->p[i] > '~')
-			return false;
-	return text->n > 0;
-}
-
 static enum mk_step ask_server(struct mk_keys *k, const struct mk_res *file, struct mk_req *out)
 {
 	struct mk_span text = file->body;
-	if (file->err != MK_OK || !one_line(&text))
+	if (file->err != MK_OK || !mk_header_line(&text))
 		return fail(k, "kubernetes.jwks.token_file is missing or refused: mount the pod's service-account token, readable by the "
 			       "agent's user alone (fsGroup)");
 	if (mk_secret_copy(text, &k->credential) != MK_OK)

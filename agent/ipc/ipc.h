@@ -67,7 +67,6 @@ mk_must mk_link_send(struct mk_link *k, enum mk_msg type, struct mk_span body, i
 
 /* The generation that frames carry: set by the supervisor before CONF_BEGIN, taken from CONF_BEGIN by a child. */
 void mk_link_generation(struct mk_link *k, uint32_t generation);
-uint32_t mk_link_generation_now(const struct mk_link *k);
 /* This end is ready: frames of that phase are allowed. A link to or from the supervisor does it by itself
  * when READY passes, a link between children is ready from the start; calling it again is harmless. */
 void mk_link_ready(struct mk_link *k);

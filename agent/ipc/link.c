@@ -216,11 +216,6 @@ void mk_link_generation(struct mk_link *k, uint32_t generation)
 	k->phase.generation = generation;
 }
 
-uint32_t mk_link_generation_now(const struct mk_link *k)
-{
-	return k->phase.generation;
-}
-
 void mk_link_ready(struct mk_link *k)
 {
 	k->phase.ready = true;

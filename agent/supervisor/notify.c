@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *variable(char *const *environment, const char *name)
+const char *mk_variable(char *const *environment, const char *name)
 {
 	const size_t n = strlen(name);
 	for (; environment && *environment; environment++)
@@ -22,8 +22,8 @@ static const char *variable(char *const *environment, const char *name)
 void mk_notify_open(struct mk_notify *n, char *const *environment)
 {
 	*n = (struct mk_notify){ .fd = -1, .to.sun_family = AF_UNIX };
-	const char *path = variable(environment, "NOTIFY_SOCKET");
-	const char *every = variable(environment, "WATCHDOG_USEC");
+	const char *path = mk_variable(environment, "NOTIFY_SOCKET");
+	const char *every = mk_variable(environment, "WATCHDOG_USEC");
 	int64_t us = 0;
 	if (every && mk_i64_of(mk_span_of(every), &us) == MK_OK && us > 0)
 		n->watchdog_us = (uint64_t)us;

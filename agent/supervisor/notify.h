@@ -19,6 +19,9 @@ struct mk_notify {
 	uint64_t watchdog_us; /* 0: nobody watches */
 };
 
+/* The value of one of the variables that this process was started with; NULL: not set. */
+const char *mk_variable(char *const *environment, const char *name);
+
 void mk_notify_open(struct mk_notify *n, char *const *environment);
 /* false: there was no room for it now, or nobody is there. true where nobody wants to know. */
 bool mk_notify(const struct mk_notify *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -6,6 +6,7 @@
 #include "agent/supervisor/passed.h"
 
 #include "agent/base/units.h"
+#include "agent/supervisor/notify.h"
 #include "mk/own.h"
 
 #include <errno.h>
@@ -19,18 +20,9 @@
 #define FIRST (STDERR_FILENO + 1)
 #define WHOLE_MAX (MK_LISTENERS_MAX + 1) /* and admin */
 
-static const char *variable(char *const *environment, const char *name)
-{
-	const size_t n = strlen(name);
-	for (; environment && *environment; environment++)
-		if (strncmp(*environment, name, n) == 0 && (*environment)[n] == '=')
-			return *environment + n + 1;
-	return NULL;
-}
-
 static uint32_t number(char *const *environment, const char *name)
 {
-	const char *text = variable(environment, name);
+	const char *text = mk_variable(environment, name);
 	uint32_t n = 0;
 	return text && mk_u32_of(mk_span_of(text), &n) == MK_OK ? n : 0;
 }
@@ -95,7 +87,7 @@ static const struct mk_listener *named(const struct mk_listeners *s, const struc
 enum mk_err mk_passed_take(char *const *environment, struct mk_listeners *ret, struct mk_why *why)
 {
 	const uint32_t n = count(environment);
-	const char *text = variable(environment, "LISTEN_FDNAMES");
+	const char *text = mk_variable(environment, "LISTEN_FDNAMES");
 	struct mk_span names = mk_span_of(text ? text : "");
 	struct mk_listeners s = { NULL, 0 };
 	if (n > WHOLE_MAX)

@@ -10,6 +10,20 @@ import secrets
 import socket
 
 from .caller import Caller
+from .instance import BILLING, SECTEAM, SYNC
+
+# unit: a key of billing's identity, or nothing
+POLICY = """
+environment = "production";
+services = (
+  {{ name = "billing"; identity = {{ uid = %d; {unit} }}; }},
+  {{ name = "sync"; identity = {{ socket = "sync"; uid = %d; }}; }},
+  {{ name = "secteam"; identity = {{ socket = "admin"; uid = %d; }}; }} );
+rules = (
+  {{ allow = "billing"; actions = [ "get" ]; connections = [ "acme-*" ]; }},
+  {{ allow = "sync"; actions = [ "get" ]; connections = [ "acme-*" ]; }},
+  {{ allow = "secteam"; actions = [ "status" ]; connections = [ "*" ]; }} );
+""" % (BILLING, SYNC, SECTEAM)
 
 
 def trees():

@@ -11,22 +11,11 @@ import time
 import pytest
 
 from lib.instance import AGENT, BILLING, SECTEAM, STRANGER, SYNC, Instance
-from lib.units import Cgroup, UnitCaller, can_make
+from lib.units import POLICY, Cgroup, UnitCaller, can_make
 from lib.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() == 0 and not can_make(), reason="cgroups cannot be made here")]
 
-POLICY = """
-environment = "production";
-services = (
-  {{ name = "billing"; identity = {{ uid = %d; {unit} }}; }},
-  {{ name = "sync"; identity = {{ socket = "sync"; uid = %d; }}; }},
-  {{ name = "secteam"; identity = {{ socket = "admin"; uid = %d; }}; }} );
-rules = (
-  {{ allow = "billing"; actions = [ "get" ]; connections = [ "acme-*" ]; }},
-  {{ allow = "sync"; actions = [ "get" ]; connections = [ "acme-*" ]; }},
-  {{ allow = "secteam"; actions = [ "status" ]; connections = [ "*" ]; }} );
-""" % (BILLING, SYNC, SECTEAM)
 WITH = POLICY.format(unit='unit = "billing.service";')
 LISTENERS = 'listeners = ( { name = "sync"; mode = "0666"; } );'
 
