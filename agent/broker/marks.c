@@ -17,7 +17,7 @@ void mk_marks_done(struct mk_marks *m)
 
 static size_t home_of(const struct mk_marks *m, struct mk_mark mark)
 {
-	return (size_t)mark.value & (m->places - 1);
+	return (size_t)(mark.value >> 1) & (m->places - 1); /* the lowest bit is set in each, so that none is 0 */
 }
 
 static size_t next(const struct mk_marks *m, size_t at)

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 struct mk_mark {
-	uint64_t value, name; /* value 0: an empty place */
+	uint64_t value, name; /* value: odd; 0: an empty place */
 };
 struct mk_marks { /* zeroed: none */
 	struct mk_mark *all;  /* owned; open addressing, a power of two of places */
@@ -23,7 +23,7 @@ struct mk_marks { /* zeroed: none */
 void mk_marks_done(struct mk_marks *m);
 
 mk_must mk_marks_room(struct mk_marks *m, size_t more);        /* for so many more; NO_MEMORY: nothing changed */
-void mk_marks_add(struct mk_marks *m, struct mk_mark mark);    /* there is room; value is not 0 */
+void mk_marks_add(struct mk_marks *m, struct mk_mark mark);    /* there is room */
 void mk_marks_drop(struct mk_marks *m, struct mk_mark mark);   /* one of them, where there is one */
 /* Is that value held under another name? */
 bool mk_marks_twice(const struct mk_marks *m, struct mk_mark mark);

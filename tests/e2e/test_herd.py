@@ -147,7 +147,7 @@ def test_a_hundred_clients_for_what_is_not_there_are_one_call(agent, store):
     assert asked(proxy, "acme-nowhere") == 1
 
 
-def test_a_thousand_clients_for_what_the_store_does_not_give_are_one_call_and_all_hear_of_it(agent, store):
+def test_a_thousand_clients_for_what_the_store_does_not_give_are_few_calls_and_all_hear_of_it(agent, store):
     _, proxy = store
     proxy.set(Fault(closed=True))
     connections = crowd(agent, CLIENTS)

@@ -49,7 +49,7 @@ static void it_agrees_with_a_plain_list_through_many_changes(void **state)
 	(void)state;
 	srand(4711);
 	for (unsigned i = 0; i < 60000; i++) {
-		const struct mk_mark mark = { 1 + (uint64_t)(rand() % 90) * 64 + (uint64_t)(rand() % 3) * 61, (uint64_t)(rand() % 4) };
+		const struct mk_mark mark = { 1 + (uint64_t)(rand() % 90) * 128 + (uint64_t)(rand() % 3) * 122, (uint64_t)(rand() % 4) };
 		if (n < LIST && rand() % 2) {
 			add(&m, mark);
 			list[n++] = mark;
