@@ -75,6 +75,11 @@ def below(pid):
     return found
 
 
+def whole_lines(text):
+    """Without the last one while it has no end: a reader may see a part of what is being written."""
+    return text.splitlines()[:None if text.endswith("\n") else -1]
+
+
 class Instance:
     def __init__(self, env="production", policy=None, conf="", build=None, uid=AGENT, audit_dir=None, wrapper=(), key="key",
                  environ=None, groups=(), memlock=None, nofile=None, backend=None):
@@ -254,7 +259,7 @@ reporter = {{ {reporter} }};
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def logs(self):
-        return [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in whole_lines(self.log_text()) if line.startswith("{")]
 
     def events(self, *names):
         return [r for r in self.logs() if r["event"] in names]
@@ -272,7 +277,7 @@ reporter = {{ {reporter} }};
     def audit(self, *events):
         """Audit records of all segments, oldest first."""
         files = sorted(self.audit_dir.glob("audit.jsonl.*")) + [self.audit_log]
-        records = [json.loads(line) for f in files if f.exists() for line in f.read_text().splitlines()]
+        records = [json.loads(line) for f in files if f.exists() for line in whole_lines(f.read_text())]
         return [r for r in records if not events or r["event"] in events]
 
     def verify(self, *files, check=True):

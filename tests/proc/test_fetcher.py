@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from lib.instance import BUILD, ROOT
+from lib.instance import BUILD, ROOT, whole_lines
 
 DEF = (ROOT / "agent" / "ipc" / "ipc.def").read_text()
 TYPES = {name: n for n, name in enumerate(re.findall(r"^MK_MSG\((\w+),", DEF, re.M))}
@@ -140,7 +140,7 @@ class Fetcher:
         return names, more
 
     def logged(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [json.loads(line) for line in whole_lines(self.log.read_text())]
 
     def close(self):
         if self.process.poll() is None:
