@@ -4,7 +4,6 @@ once, and what the environment of whoever starts the agent brings along."""
 
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -14,7 +13,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, STRANGER, Instance, demote
+from lib.instance import AGENT, BILLING, STRANGER, Instance, demote, gone
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -267,10 +266,11 @@ def test_no_command_line_and_no_environment_says_more_than_where_the_configurati
 def test_a_process_that_took_a_stale_sockets_path_before_is_not_followed_by_descriptor(instance):
     """A socket that outlived a killed agent, held by nobody: who connects is refused, not served by something else."""
     instance.start()
+    children = [pid for role, pid in instance.pids().items() if role != "supervisor"]
+    assert len(children) == 2 and not any(map(gone, children))
     instance.process.kill()
     instance.process.wait()
-    wait_for("the children ended too", lambda: not re.search(r"makini-broker", subprocess.run(
-        ["ps", "-o", "comm=", "-u", str(AGENT)], capture_output=True, text=True).stdout), 2.0)
+    wait_for("the children ended too", lambda: all(map(gone, children)), 2.0)
     with socket.socket(socket.AF_UNIX) as s, pytest.raises(ConnectionRefusedError):
         s.connect(str(instance.sock()))
     instance.start()

@@ -269,6 +269,6 @@ def toy_tree():
     for command in (["cmake", "-S", to, "-B", to / "build", "-G", "Ninja", "-DMK_TESTS=ON", "-DMK_WERROR=ON", f"-DCMAKE_C_COMPILER={compiler}",
                      "-DCMAKE_BUILD_TYPE=Debug"],
                     ["ninja", "-C", to / "build", "-j2", "drive", "makinictl", "makini-agent", "makini-broker", "makini-fetcher", "makini-reporter"]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800)
         assert done.returncode == 0, done.stdout.decode()[-4000:]
     return to

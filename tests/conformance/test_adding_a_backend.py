@@ -72,13 +72,12 @@ def test_the_agent_serves_from_it(tree):
     try:
         with Instance(build=tree / "build", backend=backend, conf='refresh = { ttl = "2s"; jitter = "10%"; serve_stale = "0s"; };') as i:
             i.start()
-            a = i.token("acme-crm")
-            assert a.status == 200 and a.json()["access_token"] == "tok-toy-1"
-            assert i.token("acme-never").status == 404
+            wait_for("served", lambda: i.token("acme-crm").json().get("access_token") == "tok-toy-1", 3.0)
+            wait_for("one that never was", lambda: i.token("acme-never").status == 404, 3.0)
             toy.put("acme-crm", {"access_token": "tok-toy-2"})
             wait_for("a new version is served", lambda: i.token("acme-crm").json().get("access_token") == "tok-toy-2", 3.0)
-            status = i.get("/v1/status", uid=0, sock="admin").json()
-            assert [(s["name"], s["type"], s["health"]) for s in status["stores"]] == [("toys", "toy", "ok")]
+            stores = lambda: i.get("/v1/status", uid=0, sock="admin").json()["stores"]
+            wait_for("told", lambda: [(s["name"], s["type"], s["health"]) for s in stores()] == [("toys", "toy", "ok")], 3.0)
             assert toy.key not in i.log_text() and "tok-toy" not in i.log_text()
     finally:
         toy.close()

@@ -27,6 +27,7 @@ from servers.openbao import OpenBao
 pytestmark = pytest.mark.root
 
 TIMEOUT = 2.0           # of an operation, as configured
+LONG = 8.0              # where no time is measured
 HEAL = 8.0              # a breaker's first pause is 5 s
 LOGIN_HEAL = 8.0        # so is that after the first logins that were refused, or less
 PAUSED = 62.0           # the longest pause that a store may ask for
@@ -167,11 +168,11 @@ def by_approle(role_id, secret_id):
                       f'secret_id_file = "{i.credential("secret-id", secret_id)}";')
 
 
-def backend(proxy, auth, address=None, ca=True):
+def backend(proxy, auth, address=None, ca=True, timeout=TIMEOUT):
     def text(i):
         authority = f'ca_file = "{i.public("ca.pem", proxy.certificates.ca)}";' if ca else ""
         return (f'{{ name = "bao"; type = "vault"; address = "{address or proxy.address}"; mount = "secret"; path = "makini/{{connection}}"; '
-                f'timeout = "{TIMEOUT:.0f}s"; {authority} auth = {{ {auth(i)} }}; }}')
+                f'timeout = "{timeout:.0f}s"; {authority} auth = {{ {auth(i)} }}; }}')
     return text
 
 
@@ -204,14 +205,15 @@ class LoginRun:
                 agent.caller(BILLING)
             with agent:
                 began = time.monotonic()
-                self.answer = agent.token(name)
+                self.cold_answer = agent.token(name)
                 self.took = time.monotonic() - began
-                self.leaks = seen_where(agent, [self.answer], CANARY) + seen_where(agent, [self.answer], secret_id)
+                self.leaks = seen_where(agent, [self.cold_answer], CANARY) + seen_where(agent, [self.cold_answer], secret_id)
                 self.faults = [r.get("fault", "") for r in agent.events("backend_failed", "login_failed")]
                 self.canaries, self.redirected, self.calls = proxy.canaries, canary.seen, len(proxy.requests)
                 proxy.set(faults.PASS)
-                self.healed = wait_for("healed", lambda: time.sleep(0.1) or agent.token(name).status == 200, LOGIN_HEAL)
-                self.later = agent.token(name).json()["access_token"]
+                last = []
+                self.healed = wait_for("healed", lambda: time.sleep(0.1) or last.append(agent.token(name)) or last[-1].status == 200, LOGIN_HEAL)
+                self.later = last[-1].json()["access_token"]
                 self.value = f"tok-{name}"
         finally:
             proxy.close()
@@ -251,8 +253,8 @@ class Run:
         return self.answers[-1]
 
     def go_through(self):
-        first = self.get(self.known)
-        assert first.status == 200 and first.json()["access_token"] == f"tok-{self.known}-1", first
+        wait_for("served", lambda: self.get(self.known).status == 200, TIMEOUT)
+        assert self.answers[-1].json()["access_token"] == f"tok-{self.known}-1"
         fetched = time.monotonic()
         self.memory = Memory(self.agent.pids()["fetcher"])
         time.sleep(max(0, fetched + 1.1 - time.monotonic()))
@@ -306,13 +308,22 @@ def runs(request, bao, certificates):
     faults.bomb()  # which takes a while to pack
     role_id = bao.approle()
 
-    def begin(n, claim):
+    def once(n, claim):
         if claim in LOGINS:
-            return pool.submit(LoginRun, bao, certificates, n, LOGINS[claim][0], role_id)
-        return pool.submit(Run, bao, certificates, n, MATRIX[claim][0], MATRIX[claim][3].get("heal", HEAL))
+            return LoginRun(bao, certificates, n, LOGINS[claim][0], role_id)
+        return Run(bao, certificates, n, MATRIX[claim][0], MATRIX[claim][3].get("heal", HEAL))
+
+    def go(n, claim):
+        """Once; and again where it was too late for another error: a busy machine may be slower than the store's timeout, but not each time."""
+        expected = (LOGINS.get(claim) or MATRIX[claim])[1]
+        for attempt in range(4):
+            run = once(n + 1000 * attempt, claim)
+            if run.cold_answer.status != TIME[0] or expected == TIME:
+                break
+        return run
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        begun = {claim: begin(n, claim) for n, claim in enumerate(claims)}
+        begun = {claim: pool.submit(go, n, claim) for n, claim in enumerate(claims)}
         yield begun
         for future in begun.values():
             future.cancel()
@@ -352,7 +363,7 @@ def test_a_login_that_goes_wrong_is_an_error_in_time_that_tells_nothing_and_heal
     run = runs[claim].result()
     _, (status, code), said = LOGINS[claim]
     print(f"figure: {claim}: {run.took:.2f} s (stated {TIMEOUT} s), {run.calls} calls, healed after {run.healed:.1f} s")
-    assert (run.answer.status, run.answer.json()["code"]) == (status, code)
+    assert (run.cold_answer.status, run.cold_answer.json()["code"]) == (status, code)
     assert any(re.search(said, f) for f in run.faults), run.faults
     assert run.took < TIMEOUT * PATIENCE and run.calls <= CALLS
     assert run.leaks == [] and run.redirected == 0
@@ -379,7 +390,7 @@ def test_a_name_that_does_not_exist_is_an_error_and_heals_with_the_configuration
     token = by_token(bao.token())
     with Instance(backend=backend(through, token), conf=CONF) as i:
         i.start()
-        assert i.token("acme-crm").json()["access_token"] == "tok-crm-1"
+        wait_for("served", lambda: i.token("acme-crm").json().get("access_token") == "tok-crm-1", TIMEOUT)
         i.backend = backend(through, token, address=f"https://store-{CANARY}.invalid:8200")
         i.write_conf(CONF)
         assert i.reload()["event"] == "reloaded"
@@ -395,7 +406,7 @@ def test_a_name_that_does_not_exist_is_an_error_and_heals_with_the_configuration
         i.write_conf(CONF)
         assert i.reload()["event"] == "reloaded"
         bao.api("POST", "secret/data/makini/acme-crm", {"data": {"access_token": "tok-crm-2"}})
-        wait_for("healed", lambda: i.token("acme-crm").json()["access_token"] == "tok-crm-2", 2)
+        wait_for("healed", lambda: i.token("acme-crm").json().get("access_token") == "tok-crm-2", 2)
 
 
 def test_a_store_that_is_sealed_is_an_error_that_names_it_and_heals(certificates):
@@ -403,7 +414,7 @@ def test_a_store_that_is_sealed_is_an_error_that_names_it_and_heals(certificates
         own.policy()
         proxy = Proxy(own, certificates)
         own.api("POST", "secret/data/makini/acme-crm", {"data": {"access_token": "tok-crm-1"}})
-        with Instance(backend=backend(proxy, by_token(own.token())), conf=CONF) as i:
+        with Instance(backend=backend(proxy, by_token(own.token()), timeout=LONG), conf=CONF) as i:
             i.start()
             assert i.token("acme-crm").json()["access_token"] == "tok-crm-1"
             own.seal()
@@ -415,7 +426,7 @@ def test_a_store_that_is_sealed_is_an_error_that_names_it_and_heals(certificates
             assert held["access_token"] == "tok-crm-1" and held["stale"] is True
             own.unseal()
             own.api("POST", "secret/data/makini/acme-crm", {"data": {"access_token": "tok-crm-2"}})
-            wait_for("healed", lambda: i.token("acme-crm?not=1").json()["access_token"] == "tok-crm-2", HEAL)
+            wait_for("healed", lambda: i.token("acme-crm?not=1").json().get("access_token") == "tok-crm-2", HEAL)
         proxy.close()
 
 
@@ -426,10 +437,10 @@ def test_the_starters_environment_names_no_proxy_and_no_authority(through, bao, 
     names = ("https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY")
     environ = {**{n: f"http://127.0.0.1:{trap.port}" for n in names}, "SSL_CERT_FILE": str(authority), "CURL_CA_BUNDLE": str(authority),
                "SSLKEYLOGFILE": str(keys), "no_proxy": "", "NO_PROXY": ""}
-    with Instance(backend=backend(through, by_token(bao.token())), conf=CONF, environ=environ) as i:
+    with Instance(backend=backend(through, by_token(bao.token()), timeout=LONG), conf=CONF, environ=environ) as i:
         i.start()
         assert i.token("acme-crm").json()["access_token"] == "tok-crm-1"
-    with Instance(backend=backend(through, by_token(bao.token()), ca=False), conf=CONF, environ=environ) as i:
+    with Instance(backend=backend(through, by_token(bao.token()), ca=False, timeout=LONG), conf=CONF, environ=environ) as i:
         i.start()
         assert i.token("acme-crm").json()["code"] == "backend_error"
         assert "unknown authority" in str(i.events("backend_failed", "login_failed"))

@@ -141,10 +141,11 @@ def test_a_thousand_clients_for_one_cold_token_are_one_call_and_all_get_it(agent
 
 def test_a_hundred_clients_for_what_is_not_there_are_one_call(agent, store):
     _, proxy = store
+    began = time.monotonic()
     answers = one_call_for_all(agent, proxy, "acme-nowhere", 100)
     assert {a.status for a in answers} == {404}
     assert {agent.token("acme-nowhere").status for _ in range(100)} == {404}
-    assert asked(proxy, "acme-nowhere") == 1
+    assert 1 <= asked(proxy, "acme-nowhere") <= 1 + (time.monotonic() - began) / 5  # that there is none is known for five seconds
 
 
 def test_a_thousand_clients_for_what_the_store_does_not_give_are_few_calls_and_all_hear_of_it(agent, store):

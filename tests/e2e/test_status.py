@@ -2,6 +2,7 @@
 """What status says of a store that works, is gone, is sealed, and comes back; of calls as they are and as they were foreseen."""
 
 import json
+import re
 import time
 
 import pytest
@@ -33,7 +34,7 @@ def fill(server):
 
 
 def store(bao, more=""):
-    return lambda i: (f'{{ name = "bao"; type = "vault"; address = "{bao.address}"; mount = "secret"; path = "makini/{{connection}}"; timeout = "1s"; '
+    return lambda i: (f'{{ name = "bao"; type = "vault"; address = "{bao.address}"; mount = "secret"; path = "makini/{{connection}}"; timeout = "8s"; '
                       f'auth = {{ method = "token"; token_file = "{i.credential("token", TOKEN)}"; }}; {more} }}')
 
 
@@ -70,10 +71,10 @@ def test_a_store_that_works_goes_and_comes_back(bao):
         def gone():
             use(i)
             s = first(i)
-            return s["health"] == "failing" and s["breaker"] == "open"
+            e = s["last_error"] or {"code": None, "text": "", "at": None}
+            return (s["health"] == "failing" and s["breaker"] == "open" and e["code"] == "backend_error" and "connect" in e["text"]
+                    and e["at"] is not None)
         wait_for("failing, and left alone", gone, 15.0)
-        s = first(i)
-        assert s["last_error"]["code"] == "backend_error" and "connect" in s["last_error"]["text"] and s["last_error"]["at"]
         text = page(i)
         assert "  FAILING  bao (vault)" in text and "breaker" in text and " ago: " in text
         assert json.loads(i.ctl("status", "--json", "--socket", i.sock("admin")).stdout)["stores"][0]["health"] == "failing"
@@ -81,8 +82,8 @@ def test_a_store_that_works_goes_and_comes_back(bao):
         bao.start()
         fill(bao)
         wait_for("ok again", lambda: use(i) == [200, 200] and first(i)["health"] == "ok" and first(i)["breaker"] == "closed", HEAL_BOUND)
-        assert first(i)["last_error"]["code"] == "backend_error"  # what was, with its time
-        assert "last error: backend_error" in page(i)
+        assert first(i)["last_error"]["code"] in ("backend_error", "timeout")  # what was, with its time: it may have been slow to come up
+        wait_for("and the page", lambda: re.search("last error: (backend_error|timeout)", page(i)), 2.0)
         assert "tok-" not in page(i) and TOKEN not in json.dumps(status(i)["stores"])
 
 
@@ -92,8 +93,12 @@ def test_a_sealed_store_says_so(bao):
         wait_for("served", lambda: use(i) == [200, 200], 5.0)
         bao.seal()
         try:
-            wait_for("sealed", lambda: use(i) and "sealed" in (first(i)["last_error"] or {}).get("text", ""), 8.0)
-            assert first(i)["health"] == "failing" and "sealed" in page(i)
+            def failing():
+                use(i)
+                s = first(i)  # one reading: an answer to what was asked before the sealing may still come
+                return s["health"] == "failing" and "sealed" in (s["last_error"] or {}).get("text", "")
+            wait_for("sealed", failing, 8.0)
+            assert "sealed" in page(i)
         finally:
             bao.unseal()
         wait_for("ok again", lambda: use(i) == [200, 200] and first(i)["health"] == "ok", HEAL_BOUND)
@@ -139,11 +144,11 @@ def test_an_unwrap_that_failed_stands_until_a_login_succeeds(bao):
         bao.api("POST", "sys/wrapping/unwrap", token=stolen)
         i.credential("secret-id", stolen)
         i.start()
-        assert use(i) == [502, 502]
+        wait_for("refused", lambda: use(i) == [502, 502], 2.0)
         wait_for("alarm", lambda: status(i)["alarms"], TOLD_BOUND)
         alarm = status(i)["alarms"][0]
         assert (alarm["code"], alarm["subject"], alarm["count"]) == ("unwrap_failed", "bao", 1) and alarm["since"]
-        assert first(i)["login"]["state"] == "failing"
+        wait_for("told of the login", lambda: first(i)["login"]["state"] == "failing", TOLD_BOUND)
         done = i.ctl("status", "--socket", i.sock("admin"))
         assert done.returncode == 0 and b"!! ALARM unwrap_failed of bao" in done.stdout and b"login FAILING" in done.stdout
         assert [r["code"] for r in i.events("alarm")] == ["unwrap_failed"]

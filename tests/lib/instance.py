@@ -75,6 +75,14 @@ def below(pid):
     return found
 
 
+def gone(pid):
+    """Has it ended? A zombie, whose parent has not looked yet, has."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def whole_lines(text):
     """Without the last one while it has no end: a reader may see a part of what is being written."""
     return text.splitlines()[:None if text.endswith("\n") else -1]

@@ -32,15 +32,16 @@ ADMINS = POLICY.replace("services = (", """services = (
 
 @pytest.fixture(scope="module")
 def shared():
-    subprocess.run(["groupadd", "-g", str(GROUP), "makini-test-admins"], check=False, capture_output=True)
+    group = f"makini-test-{os.getpid()}"
+    subprocess.run(["groupadd", "-o", "-g", str(GROUP), group], check=True, capture_output=True)
     try:
         with Instance(policy=ADMINS.format(env="production"), groups=(GROUP,)) as i:
-            i.write_conf('admin = { group = "makini-test-admins"; };')
+            i.write_conf(f'admin = {{ group = "{group}"; }};')
             i.put("acme-sap", b"tok-sap")
             i.put("acme-crm", b"tok-crm")
             yield i.start()
     finally:
-        subprocess.run(["groupdel", "makini-test-admins"], check=False, capture_output=True)
+        subprocess.run(["groupdel", group], check=False, capture_output=True)
 
 
 def admin(i, uid, method, target, body=None):
@@ -171,7 +172,7 @@ def test_a_freeze_outlives_the_process(shared, how):
     for _ in range(20):
         r = shared.token("acme-sap")
         assert r.status == 503 and b"tok-" not in r.body
-    assert status(shared)["freeze"]["reason"] == how
+    wait_for("it says so", lambda: status(shared).get("freeze", {}).get("reason") == how, 2.0)
     assert shared.verify().returncode == 0
 
 

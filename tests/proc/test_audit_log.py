@@ -104,7 +104,7 @@ def test_a_file_limit_stops_tokens_and_not_the_broker():
         i.start()
         broker = i.pids()["broker"]
         wait_for("limit to refusal", lambda: refused(i), 5.0)
-        assert health(i) == (503, ["audit_unavailable"])
+        wait_for("health says why", lambda: health(i) == (503, ["audit_unavailable"]), 1.0)
         assert i.audit_log.stat().st_size <= 32768 and i.pids()["broker"] == broker
         i.audit_log.rename(i.dir / "full.jsonl")  # a new one has room again
         wait_for("ready again", lambda: health(i) == (200, None), 2.0)
@@ -126,7 +126,7 @@ def test_no_token_leaves_while_the_logs_directory_is_gone(instance):
     away = instance.audit_dir.with_name("away")
     instance.audit_dir.rename(away)
     wait_for("directory gone to refusal", lambda: time.sleep(0.05) or refused(instance), 2.0)
-    assert health(instance) == (503, ["audit_unavailable"])
+    wait_for("health says why", lambda: health(instance) == (503, ["audit_unavailable"]), 1.0)
     away.rename(instance.audit_dir)
     wait_for("ready again", lambda: health(instance)[0] == 200, 2.0)
     assert instance.token("acme-sap").status == 200 and instance.verify().returncode == 0
@@ -195,7 +195,7 @@ def test_denials_of_a_caller_are_counted_and_cannot_fill_the_disk(instance):
     took = time.monotonic() - began
     wait_for("the counts are written", lambda: sum(r.get("count", 1) for r in instance.audit("deny")) >= 3000, 2.0)
     assert len(instance.audit("deny")) <= 2 * took + 6
-    assert instance.audit_log.stat().st_size - before < 20 * 1024
+    assert instance.audit_log.stat().st_size - before < 20 * 1024 + took * 1024
 
 
 def test_every_record_dropped_doubled_or_swapped_is_found(instance):

@@ -206,7 +206,7 @@ def test_systemd_itself_loads_a_credential(running):
     out = running.dir / "loaded"
     unit = UNIT.format(socket=running.sock("credential"), out=out)
     with Systemd({"billing.service": unit}, "billing.service") as systemd:
-        wait_for("systemd", (out.parent / "loaded.cgroup").exists, 5.0)
+        cgroup = out.parent / "loaded.cgroup"  # the last that is written
+        wait_for("systemd", lambda: cgroup.exists() and "0::/system.slice/billing.service\n" in cgroup.read_text(), 5.0)
         assert (out.parent / "loaded.sap").read_bytes() == b"tok-acme-sap", systemd.said()
         assert (out.parent / "loaded.payroll").read_bytes() == b""  # denied: an empty credential
-        assert "0::/system.slice/billing.service" in (out.parent / "loaded.cgroup").read_text()

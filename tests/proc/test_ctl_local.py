@@ -185,7 +185,7 @@ class Terminal:
         return bool(termios.tcgetattr(self.slave)[3] & termios.ECHO)
 
     def until(self, condition):
-        for _ in range(2000):
+        for _ in range(12000):
             os.set_blocking(self.master, False)
             try:
                 self.shown += os.read(self.master, 4096)

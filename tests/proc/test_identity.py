@@ -6,13 +6,12 @@ import os
 import pathlib
 import signal
 import socket
-import time
 
 import pytest
 
 from lib.instance import AGENT, BILLING, SECTEAM, STRANGER, SYNC, Instance
 from lib.units import POLICY, Cgroup, UnitCaller, can_make
-from lib.waiting import wait_for
+from lib.waiting import settled, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() == 0 and not can_make(), reason="cgroups cannot be made here")]
 
@@ -157,8 +156,7 @@ def test_descriptors_of_peers_come_back(running, unit):
     caller = UnitCaller(BILLING, unit)
     try:
         assert get(running, caller).status == 200
-        time.sleep(0.3)  # until that connection is closed
-        before = len(list(broker.iterdir()))
+        before = settled(lambda: len(list(broker.iterdir())))  # that connection is closed
         connections = [caller.connect(running.sock()) for _ in range(100)]
         assert all(c.request("/v1/tokens/acme-sap").status == 200 for c in connections)
         assert len(list(broker.iterdir())) >= before + 100

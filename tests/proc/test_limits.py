@@ -10,10 +10,10 @@ import time
 import pytest
 
 from lib.instance import BILLING, STRANGER, SYNC, Instance
-from lib.waiting import wait_for
+from lib.waiting import settled, wait_for
 
 pytestmark = pytest.mark.root
-LIMITS = """limits = { connections = 400; connections_per_uid = 100; head_timeout = "1s"; write_timeout = "1s"; idle_timeout = "2s"; };"""
+LIMITS = """limits = { connections = 400; connections_per_uid = 100; head_timeout = "1s"; write_timeout = "3s"; idle_timeout = "5s"; };"""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def instance():
 
 def rest_of(connection):
     """What still comes up to the orderly end; a reset before that is an error."""
-    connection.sock.settimeout(20)
+    connection.sock.settimeout(60)
     got = b""
     while piece := connection.sock.recv(65536):
         got += piece
@@ -50,43 +50,42 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def settled(pid):
-    """How many descriptors it has when those of the connections before are closed: unchanged for a while."""
-    count, since = descriptors(pid), time.monotonic()
-    while time.monotonic() - since < 0.3:
-        time.sleep(0.01)
-        if descriptors(pid) != count:
-            count, since = descriptors(pid), time.monotonic()
-    return count
+def at_rest(pid):
+    """How many descriptors it has when those of the connections before are closed."""
+    return settled(lambda: descriptors(pid))
 
 
 def test_one_uid_cannot_fill_the_table(instance):
     greedy = instance.caller(STRANGER)
-    held = [greedy.connect(instance.sock()) for _ in range(300)]
-    assert instance.token("acme-sap").status == 200  # another uid is served
-    alive = 0
-    for c in held:
-        try:
-            alive += c.request("/v1/health").status == 200
-        except (OSError, http.client.HTTPException):
-            pass  # refused at once
-    assert 1 <= alive <= 100
-    for c in held:
-        c.close()
+
+    def crowd():
+        held = [greedy.connect(instance.sock()) for _ in range(300)]
+        assert instance.token("acme-sap").status == 200  # another uid is served
+        alive = 0
+        for c in held:
+            try:
+                alive += c.request("/v1/health").status == 200
+            except (OSError, http.client.HTTPException):
+                pass  # refused at once
+        assert alive <= 100
+        for c in held:
+            c.close()
+        return alive
+    wait_for("some are served", crowd, 1.0)  # on a machine that stood still for 5 s all were idle for too long
     wait_for("the greedy one is served again", lambda: instance.get("/v1/health", uid=STRANGER).status == 200, 1.0)
 
 
 def test_a_head_that_drips_is_cut_off_by_its_own_clock(instance):
     c = instance.caller(STRANGER).connect(instance.sock())
     began = time.monotonic()
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
         for b in b"GET /v1/health?" + b"x" * 200:
             c.send(bytes([b]))
             time.sleep(0.1)
     took = time.monotonic() - began
     print(f"figure: dripping head cut off: {took:.2f} s (stated 1 s)")
     assert 0.5 < took < 10
-    assert rest_of(c).startswith(b"HTTP/1.1 408 ")
+    assert c.sock.recv(65536).startswith(b"HTTP/1.1 408 ")  # behind it may be a reset, if a byte came just then
     c.close()
 
 
@@ -96,8 +95,8 @@ def test_an_idle_connection_is_closed(instance):
     began = time.monotonic()
     assert rest_of(c) == b""
     took = time.monotonic() - began
-    print(f"figure: idle connection closed: {took:.2f} s (stated 2 s)")
-    assert 1 < took < 20
+    print(f"figure: idle connection closed: {took:.2f} s (stated 5 s)")
+    assert 2.5 < took < 50
     c.close()
 
 
@@ -107,7 +106,7 @@ def secrets_in_use(instance):
 
 def test_a_reader_that_never_reads_is_cut_off_and_leaves_nothing(instance):
     broker = instance.pids()["broker"]
-    before, secrets = settled(broker), secrets_in_use(instance)
+    before, secrets = at_rest(broker), secrets_in_use(instance)
     began = time.monotonic()
     c = instance.caller(BILLING).connect(instance.sock())
     c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -118,8 +117,8 @@ def test_a_reader_that_never_reads_is_cut_off_and_leaves_nothing(instance):
             c.send(ask)
     assert secrets_in_use(instance) > secrets  # the control: there is a token to be wiped
     assert descriptors(broker) > before
-    wait_for("cut off", lambda: descriptors(broker) <= before, 2.0)
-    assert time.monotonic() - began > 0.5  # stated: 1 s
+    wait_for("cut off", lambda: descriptors(broker) <= before, 4.0)
+    assert time.monotonic() - began > 1.5  # stated: 3 s
     c.close()
     assert secrets_in_use(instance) == secrets
     assert instance.token("acme-sap").status == 200
@@ -128,7 +127,7 @@ def test_a_reader_that_never_reads_is_cut_off_and_leaves_nothing(instance):
 @pytest.mark.parametrize("part", [b"", b"GET", b"GET /v1/tokens/acme-sap HTTP/1.1\r\nHo", b"GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"])
 def test_peers_that_hang_up_at_any_point_leave_nothing(instance, part):
     broker = instance.pids()["broker"]
-    before = settled(broker)
+    before = at_rest(broker)
 
     def connect():
         return instance.caller(BILLING).connect(instance.sock())
@@ -151,7 +150,7 @@ def test_peers_that_hang_up_at_any_point_leave_nothing(instance, part):
 
 def test_descriptors_sent_along_are_not_kept(instance):
     broker = instance.pids()["broker"]
-    before = settled(broker)
+    before = at_rest(broker)
     c = instance.caller(BILLING).connect(instance.sock())
     fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(200)]
     ask, along = b"GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n", [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
@@ -206,7 +205,7 @@ def test_out_of_descriptors_it_neither_spins_nor_dies_and_recovers():
         i.start()
         assert i.token("acme-sap").status == 200
         broker = i.pids()["broker"]
-        before = settled(broker)
+        before = at_rest(broker)
         held = [i.caller(SYNC).connect(i.sock()) for _ in range(90)]
         wait_for("the rest is turned away", lambda: sum(is_over(c) for c in held) > 90 - 48, 0.5)  # the control: it is full
         assert descriptors(broker) >= before + 8

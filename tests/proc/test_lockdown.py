@@ -22,6 +22,7 @@ import tempfile
 import pytest
 
 from lib.instance import AGENT, BUILD, SECTEAM, Instance, demote
+from lib.ports import free_port
 from lib.waiting import wait_for
 
 pytestmark = [pytest.mark.root]
@@ -157,12 +158,6 @@ class Scene:
         shutil.rmtree(self.dir)
         for left in ("/tmp/makini-probe", "/tmp/makini-probe-link"):
             pathlib.Path(left).unlink(missing_ok=True)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def said(log):

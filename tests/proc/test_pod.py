@@ -37,7 +37,8 @@ rules = (
 
 
 def kubernetes(pod_dir, keys):
-    return f'kubernetes = {{ audience = "{AUDIENCE}"; issuer = "{ISSUER}"; pod_uid_file = "{pod_dir}/pod-uid"; {keys} }};'
+    return (f'kubernetes = {{ audience = "{AUDIENCE}"; issuer = "{ISSUER}"; pod_uid_file = "{pod_dir}/pod-uid"; {keys} }};\n'
+            'limits = { head_timeout = "1m"; };')  # a request that is held back is looked for in memory meanwhile
 
 
 class World:
@@ -240,9 +241,11 @@ def test_two_authorization_headers_are_refused(world):
 def test_a_token_that_was_good_is_not_good_past_its_end(world):
     connection = world.sync.connect(world.sync.sock())
     try:
-        token = world.token(seconds=-28)  # 2 seconds are left of the tolerance
-        ask = lambda: connection.request("/v1/tokens/globex-crm", headers={"Authorization": f"Bearer {token}"}).status
-        assert ask() == 200
+        tokens = []
+
+        def ask():
+            return connection.request("/v1/tokens/globex-crm", headers={"Authorization": f"Bearer {tokens[-1]}"}).status
+        wait_for("a good one", lambda: tokens.append(world.token(seconds=-28)) or ask() == 200, 1.0)  # 2 seconds are left of the tolerance
         wait_for("its end", lambda: ask() == 401, 3.0)
     finally:
         connection.close()
@@ -319,13 +322,13 @@ def test_the_keys_come_with_the_agents_own_credential(fetched):
 
 
 def test_rotation_an_unknown_key_is_asked_for_at_once_but_not_for_each_token(fetched):
-    before = fetched.server.asked
+    before, began = fetched.server.asked, time.monotonic()
     key = fetched.issuer.add("second")
     wait_for("the new key", lambda: fetched.get(fetched.token(key=key)).status == 200, 1.0)
     assert fetched.server.asked == before + 1
     for n in range(50):
         assert fetched.get(fetched.token(header={"kid": f"made-up-{n}"})).status == 401
-    assert fetched.server.asked == before + 1  # once in thirty seconds
+    assert fetched.server.asked <= before + 1 + (time.monotonic() - began) // 30  # once in thirty seconds
 
 
 def test_when_the_api_server_is_down_the_last_keys_stay(fetched):

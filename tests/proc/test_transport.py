@@ -143,7 +143,7 @@ def get(*urls, limit=65536, timeout=10000, env=None, **options):
                           env={k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")} | (env or {}))
     assert done.returncode == 0, done.stderr  # 1 also where a secret was not freed
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert time.monotonic() - began < len(urls) * timeout / 1000 + 5
+    assert time.monotonic() - began < len(urls) * timeout / 1000 + 40
     return answers[0] if len(urls) == 1 else answers
 
 
@@ -233,17 +233,17 @@ def test_half_an_answer_is_none(data):
 
 def test_silence_ends_in_time():
     def silent(s, _):
-        time.sleep(5)
+        time.sleep(30)
 
     def drip(s, _):
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
-        for _ in range(50):
+        for _ in range(300):
             s.sendall(b"x")
             time.sleep(0.1)
     for serve in (silent, drip):
         with server(serve) as s:
             a = get(s.url(), timeout=700)
-            assert a["err"] == "timeout" and 600 < a["ms"] < 4000
+            assert a["err"] == "timeout" and 600 < a["ms"] < 7000
 
 
 def test_nobody_there():

@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 
+from lib.ports import free_port
+
 from .openbao import Authority, b64, openssl
 
 ISSUER, AUDIENCE = "https://kubernetes.default.svc.cluster.local", "makini-production"
@@ -87,7 +89,7 @@ class JwksServer:
         self.ca.write_text(authority.certificate.read_text())
         self.cert = self.dir / "tls.pem"
         self.cert.write_text("".join(authority.issue("api", usage="serverAuth", san="IP:127.0.0.1")))
-        self.port, self.server = 0, None
+        self.port, self.server = free_port(), None
         self.up()
 
     def up(self):
@@ -110,7 +112,6 @@ class JwksServer:
 
         http.server.ThreadingHTTPServer.allow_reuse_address = True
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self.server.server_address[1]
         self.address = f"https://127.0.0.1:{self.port}"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.cert)

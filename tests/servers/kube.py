@@ -27,7 +27,9 @@ import time
 import urllib.error
 import urllib.request
 
-from .openbao import Authority, Refused, b64, free_port, openssl
+from lib.ports import free_port
+
+from .openbao import Authority, Refused, b64, openssl
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 READY_WITHIN = 120.0

@@ -12,7 +12,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -21,8 +20,10 @@ import time
 import urllib.error
 import urllib.request
 
+from lib.ports import free_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-READY_WITHIN = 30.0
+READY_WITHIN = 120.0
 TOKEN = "root"
 
 
@@ -32,12 +33,6 @@ def find_bao():
         if candidate and os.access(candidate, os.X_OK):
             return candidate
     return None
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def openssl(*args, stdin=b""):
@@ -77,7 +72,19 @@ class OpenBao:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"bao did not come up:\n{self.log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.05)
+        self._versioned()
         return self
+
+    def _versioned(self, namespace=None):
+        """A fresh mount of KV 2 refuses everything for a moment, while it becomes one."""
+        deadline = time.monotonic() + READY_WITHIN
+        while True:
+            try:
+                return self.api("GET", "secret/config", namespace=namespace)
+            except Refused as e:
+                if e.status != 400 or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def is_ready(self):
         try:
@@ -181,6 +188,7 @@ path "{mount}/{prefix}*" {{ capabilities = ["read", "list"] }}"""
     def namespace(self, name):
         self.api("POST", f"sys/namespaces/{name}", {})
         self.api("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, namespace=name)
+        self._versioned(name)
         return name
 
     def enable_auth(self, kind, path=None):

@@ -395,10 +395,11 @@ static void two_writers_of_one_file_are_refused(void **state)
 	assert_null(second);
 }
 
-static void hold_the_file(struct kit *k)
+static void hold_the_file(struct kit *k, int held)
 {
 	const int fd = open(k->file, O_RDWR | O_CLOEXEC);
-	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || write(held, "x", 1) != 1)
+		_exit(1);
 	usleep(300000);
 	_exit(0);
 }
@@ -409,14 +410,20 @@ static void a_writer_that_is_just_ending_is_waited_for(void **state)
 	struct kit *k = *state;
 	kit_open(k);
 	kit_close(k);
+	int held[2], status = 0;
+	char c;
+	assert_int_equal(pipe2(held, O_CLOEXEC), 0);
 	const pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
-		hold_the_file(k);
-	usleep(100000);
+		hold_the_file(k, held[1]);
+	close(held[1]);
+	assert_int_equal(read(held[0], &c, 1), 1);
 	kit_open(k);
 	assert_true(kit_status(k).writable);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(held[0]);
 }
 
 static void refused_because(struct kit *k, enum mk_err want, const char *text)

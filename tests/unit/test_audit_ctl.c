@@ -250,7 +250,7 @@ static void tail_follows_over_rotations_and_misses_nothing(void **state)
 	}
 	const uint64_t last = kit_status(&k).seq;
 	uint64_t seq = 0;
-	for (int i = 0; i < 100 && seq != last; i++) {
+	for (int i = 0; i < 1000 && seq != last; i++) {
 		usleep(50000);
 		n = kit_read(to, out, sizeof out - 1);
 		out[n] = '\0';

