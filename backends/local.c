@@ -239,6 +239,34 @@ static enum mk_step fail_change(struct mk_op *op, enum mk_err e)
 	return mk_step_fail(op, e, e == MK_NO_MEMORY ? no_memory : "the value to be put is none");
 }
 
+/* The version that is to be marked; NULL: there is none. */
+static const struct mk_local_version *marked(const struct mk_op *op, const struct mk_local_entry *e)
+{
+	for (size_t i = 0; i <= MK_LOCAL_PREVIOUS; i++) {
+		const struct mk_local_version *v = &e->versions[i];
+		if (v->size > 0 && (!op->expect[0] || strcmp(v->id, op->expect) == 0))
+			return v;
+		if (!op->expect[0])
+			break;
+	}
+	return NULL;
+}
+
+/* Then the file stays as it is. */
+static bool is_marked_so(struct mk_op *op, const struct mk_local *s)
+{
+	struct mk_local_entry e;
+	const bool marks = op->verb == MK_VERB_DISABLE || op->verb == MK_VERB_ENABLE;
+	if (!marks || mk_local_find(s, &op->name, &e) != MK_OK)
+		return false;
+	const struct mk_local_version *v = marked(op, &e);
+	if (!v || v->disabled != (op->verb == MK_VERB_DISABLE))
+		return false;
+	op->already = true;
+	memcpy(op->meta.version, v->id, sizeof v->id);
+	return true;
+}
+
 static enum mk_step change(struct mk_op *op, const struct mk_local *s, struct mk_req *out)
 {
 	struct local_op *l = op->state;
@@ -250,6 +278,8 @@ static enum mk_step change(struct mk_op *op, const struct mk_local *s, struct mk
 	char id[2 * MK_LOCAL_ID_BYTES + 1];
 	if (c.act == MK_LOCAL_ACTS)
 		return mk_step_fail(op, MK_BUG, "no such verb");
+	if (is_marked_so(op, s))
+		return MK_STEP_DONE;
 	free(l->next.p);
 	l->next = (struct mk_local_bytes){ .p = NULL };
 	const enum mk_err e = mk_local_change(s, keep->key, &c, &l->next, id);

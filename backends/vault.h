@@ -53,6 +53,7 @@ mk_must mk_vault_read_written(struct mk_span body, struct mk_meta *ret);
 struct mk_vault_standing {
 	int64_t current;
 	bool there;
+	int64_t deleted_ms; /* wall clock: from then on it is not served, but can be undeleted; MK_TIME_NONE */
 };
 mk_must mk_vault_read_standing(struct mk_span body, int64_t version, struct mk_vault_standing *ret);
 /* A pending secret's own versions begin anew each time: its id has the time in it. */

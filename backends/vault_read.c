@@ -37,13 +37,21 @@ static mk_must read_tags(json_t *meta, struct mk_meta *ret)
 }
 
 /* deletion_time is "" or a time. One in the future is still to come: the answer's status has told that it is. */
-static mk_must read_deletion(json_t *meta, bool *ret_set)
+static mk_must read_deletion_at(json_t *meta, int64_t *ret_ms)
 {
-	int64_t at = 0;
+	int64_t at = MK_TIME_NONE;
 	json_t *s = mk_json_string(meta, "deletion_time");
 	if (!s || (mk_json_text(s).n > 0 && mk_rfc3339_parse(mk_json_text(s), &at) != MK_OK))
 		return MK_BAD_REQUEST;
-	*ret_set = mk_json_text(s).n > 0;
+	*ret_ms = at;
+	return MK_OK;
+}
+
+static mk_must read_deletion(json_t *meta, bool *ret_set)
+{
+	int64_t at = MK_TIME_NONE;
+	MK_TRY(read_deletion_at(meta, &at));
+	*ret_set = at != MK_TIME_NONE;
 	return MK_OK;
 }
 
@@ -166,8 +174,10 @@ static mk_must read_standing(json_t *root, int64_t version, struct mk_vault_stan
 	MK_TRY(mk_json_int(data, "current_version", &ret->current));
 	snprintf(key, sizeof key, "%" PRId64, version > 0 ? version : ret->current);
 	json_t *v = mk_json_object(versions, key);
-	if (v)
+	if (v) {
 		MK_TRY(mk_json_bool(v, "destroyed", &destroyed));
+		MK_TRY(read_deletion_at(v, &ret->deleted_ms));
+	}
 	ret->there = v && !destroyed;
 	return MK_OK;
 }
@@ -175,7 +185,7 @@ static mk_must read_standing(json_t *root, int64_t version, struct mk_vault_stan
 enum mk_err mk_vault_read_standing(struct mk_span body, int64_t version, struct mk_vault_standing *ret)
 {
 	mk_auto(mk_json_freep) json_t *root = NULL;
-	struct mk_vault_standing s = { .current = 0 };
+	struct mk_vault_standing s = { .deleted_ms = MK_TIME_NONE };
 	MK_TRY(mk_json_parse(body, &root));
 	MK_TRY(read_standing(root, version, &s));
 	*ret = s;

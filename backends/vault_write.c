@@ -17,6 +17,7 @@
  */
 #include "backends/unflatten.h"
 #include "backends/vault_op.h"
+#include "agent/base/clock.h"
 #include "mk/own.h"
 
 #include <inttypes.h>
@@ -275,7 +276,7 @@ static enum mk_step on_done(struct mk_op *op, const struct mk_res *res, enum kin
 
 static enum mk_step on_version(struct mk_op *op, const struct mk_res *res, enum kind kind, struct mk_req *out)
 {
-	struct mk_vault_standing s = { .current = 0 };
+	struct mk_vault_standing s = { .deleted_ms = MK_TIME_NONE };
 	int64_t version = 0;
 	if (kind == MISSING || (op->expect[0] && mk_vault_number_of(op->expect, &version) != MK_OK))
 		return mk_step_fail(op, MK_NOT_FOUND, no_version);
@@ -285,6 +286,8 @@ static enum mk_step on_version(struct mk_op *op, const struct mk_res *res, enum 
 	if (!s.there)
 		return mk_step_fail(op, MK_NOT_FOUND, no_version);
 	version = version > 0 ? version : s.current;
+	const bool off = s.deleted_ms != MK_TIME_NONE && s.deleted_ms <= op->wall_ms;
+	op->already = off == (op->verb == MK_VERB_DISABLE); /* asked for all the same: a deletion may be dated ahead */
 	snprintf(op->meta.version, sizeof op->meta.version, "%" PRId64, version);
 	e = version_body(op, version);
 	struct mk_url u = mk_vault_secret_url(op, op->verb == MK_VERB_DISABLE ? "delete" : "undelete", false);

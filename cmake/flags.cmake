@@ -42,7 +42,11 @@ foreach(flag -fstack-protector-strong -fstack-clash-protection -fcf-protection=f
              -fno-delete-null-pointer-checks)
   mk_compile_flag(${flag})
 endforeach()
-foreach(flag -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed)
+check_linker_flag(C -pie MK_L_pie)
+if(MK_L_pie)
+  target_link_options(mkflags INTERFACE $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie>)
+endif()
+foreach(flag -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed)
   mk_link_flag(${flag})
 endforeach()
 if(NOT MK_COVERAGE) # which reads the sources by their names

@@ -39,6 +39,19 @@ function(mk_exe folder exe)
   endif()
 endfunction()
 
+# A shared library with symbol versions (FOLDER/libNAME.map), and its archive for the tests.
+function(mk_shared folder name soversion version)
+  mk_sources(files ${folder})
+  add_library(mk${folder} STATIC ${files})
+  target_link_libraries(mk${folder} PUBLIC mkflags Threads::Threads)
+  add_library(${name} SHARED ${files})
+  target_link_libraries(${name} PRIVATE mkflags Threads::Threads)
+  set_target_properties(${name} PROPERTIES VERSION ${version} SOVERSION ${soversion} C_VISIBILITY_PRESET hidden
+    LINK_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/lib${name}.map)
+  target_link_options(${name} PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/${folder}/lib${name}.map)
+  install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endfunction()
+
 function(mk_process folder exe dest)
   mk_exe(agent/${folder} ${exe} ${ARGN})
   set_target_properties(${exe} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${dest})

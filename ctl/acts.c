@@ -3,7 +3,7 @@
  * makinictl freeze, thaw, approve: short to type at night, and each says what is so now.
  * What is approved is shown first, and approved by its digest, so that it is what was shown.
  */
-#include "ctl/client.h"
+#include "ctl/acts.h"
 #include "ctl/ctl.h"
 
 #include <jansson.h>
@@ -17,13 +17,25 @@ static void json_freep(json_t **j)
 	json_decref(*j);
 }
 
-static int show_proposed(const struct mk_target *t, const json_t *root)
+int mk_ctl_proposed(const struct mk_target *t, const struct json_t *root)
 {
 	const char *id = mk_ctl_text_of(root, "approval");
 	printf("proposed; another person must approve it before %s:\n\n  makinictl approve %s --digest %s%s%s%s%s\n", mk_ctl_text_of(root, "expires_at"),
 	       id, mk_ctl_text_of(root, "digest"), t->env ? " --env " : "", t->env ? t->env : "", t->socket ? " --socket " : "",
 	       t->socket ? t->socket : "");
 	return MK_EXIT_DONE;
+}
+
+int mk_ctl_restored(const struct json_t *root)
+{
+	if (!json_is_string(json_object_get(root, "restored")))
+		return mk_ctl_stranger();
+	printf("%s restored: it is served again %s\n", mk_ctl_text_of(root, "restored"),
+	       json_is_true(json_object_get(root, "values_too")) ? "with whatever the store has" : "as soon as the store has another value than those that were revoked");
+	mk_ctl_stores_show(root);
+	if (mk_ctl_stores_code(root, false) == MK_EXIT_DONE)
+		return MK_EXIT_DONE;
+	return mk_ctl_fail(MK_EXIT_FAILED, "not every store did it; the restore itself stands");
 }
 
 static int show_done(const json_t *root)
@@ -37,7 +49,7 @@ static int show_done(const json_t *root)
 	else if (json_is_integer(json_object_get(root, "generation")))
 		printf("reloaded: configuration %lld is in force\n", (long long)json_integer_value(json_object_get(root, "generation")));
 	else
-		return mk_ctl_stranger();
+		return mk_ctl_restored(root);
 	return MK_EXIT_DONE;
 }
 
@@ -49,9 +61,11 @@ static int tell(const struct mk_target *t, const struct mk_reply *r, bool json)
 	mk_auto(json_freep) json_t *root = mk_ctl_object(r);
 	if (!root)
 		return mk_ctl_stranger();
-	if (json)
-		return mk_ctl_print(r, true);
-	return r->status == 202 ? show_proposed(t, root) : show_done(root);
+	if (json) {
+		const int rc = mk_ctl_print(r, true);
+		return rc == MK_EXIT_DONE ? mk_ctl_stores_code(root, false) : rc;
+	}
+	return r->status == 202 ? mk_ctl_proposed(t, root) : show_done(root);
 }
 
 static int act(const struct mk_target *t, const char *path, bool json)

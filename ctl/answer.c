@@ -26,7 +26,7 @@ static int code_of(long status)
 }
 
 /* C0, DEL, and C1 in UTF-8: a terminal would act on them. Puts '?' there; true where there was one. */
-static bool blunt(char *s)
+bool mk_ctl_blunt(char *s)
 {
 	bool any = false;
 	for (; *s; s++) {
@@ -45,7 +45,7 @@ static bool blunt(char *s)
 static bool blunt_text(json_t *v)
 {
 	char *copy = strdup(json_string_value(v));
-	const bool ok = copy && (!blunt(copy) || json_string_set(v, copy) == 0);
+	const bool ok = copy && (!mk_ctl_blunt(copy) || json_string_set(v, copy) == 0);
 	free(copy);
 	return ok;
 }
@@ -88,28 +88,40 @@ const char *mk_ctl_text_of(const json_t *object, const char *key)
 	return mk_ctl_text(json_object_get(object, key));
 }
 
-static void tell(const json_t *problem)
+static void tell(const json_t *problem, const char *about)
 {
 	const char *detail = json_string_value(json_object_get(problem, "detail"));
 	const json_t *reasons = json_object_get(problem, "reasons");
-	fprintf(stderr, "makinictl: %s%s%s", mk_ctl_text_of(problem, "code"), detail ? ": " : "", detail ? detail : "");
+	if (!mk_ctl_may_speak())
+		return;
+	fprintf(stderr, "makinictl: %s%s%s%s%s", about, about[0] ? ": " : "", mk_ctl_text_of(problem, "code"), detail ? ": " : "", detail ? detail : "");
 	for (size_t i = 0; i < json_array_size(reasons); i++)
 		fprintf(stderr, "%s%s", i ? ", " : " (", mk_ctl_text(json_array_get(reasons, i)));
 	fputs(json_array_size(reasons) ? ")\n" : "\n", stderr);
 }
 
-int mk_ctl_problem(const struct mk_reply *r, bool json)
+static int problem_of(const struct mk_reply *r, bool json, const char *about)
 {
 	json_t *problem = mk_ctl_object(r);
 	int rc = code_of(r->status);
 	if (!json_is_string(json_object_get(problem, "code")))
 		rc = mk_ctl_stranger();
 	else if (!json)
-		tell(problem);
+		tell(problem, about);
 	else if (mk_ctl_print(r, true) != MK_EXIT_DONE) /* a program reads problem documents too */
 		rc = MK_EXIT_FAILED;
 	json_decref(problem);
 	return rc;
+}
+
+int mk_ctl_problem(const struct mk_reply *r, bool json)
+{
+	return problem_of(r, json, "");
+}
+
+int mk_ctl_problem_of(const struct mk_reply *r, const char *about)
+{
+	return problem_of(r, false, about);
 }
 
 int mk_ctl_print(const struct mk_reply *r, bool newline)

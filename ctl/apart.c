@@ -188,24 +188,38 @@ static void check_credentials(struct pair *p, const struct mk_conf_backend *x, c
 		tell(p, "the role", x->auth.role, "give each environment a role of its own in the store");
 }
 
+static void check_state_key(struct pair *p)
+{
+	const char *x = p->a->state_key_file, *y = p->b->state_key_file;
+	const char *how = x[0] && y[0] ? how_same(x, y) : NULL;
+	if (how)
+		tell(p, how, x, "give each instance a state key of its own");
+}
+
 /* Silence about what could not be looked at would read as "apart". */
-static void note_unread(const struct mk_conf *c)
+static void note_unread(const struct mk_conf *c, const char *file)
+{
+	mk_auto(mk_secret_freep) struct mk_secret *s = NULL;
+	if (content(file, &s) != MK_OK)
+		fprintf(stderr, "makinictl: note: %s (%s) cannot be read by this user, so whether it is a copy of another's "
+			"was not looked at\n", file, c->environment.s);
+}
+
+static void note_all_unread(const struct mk_conf *c)
 {
 	const char *files[FILES_MAX];
 	for (size_t i = 0; i < c->n_backends; i++)
-		for (size_t j = 0, n = files_of(&c->backends[i], files); j < n; j++) {
-			mk_auto(mk_secret_freep) struct mk_secret *s = NULL;
-			if (content(files[j], &s) != MK_OK)
-				fprintf(stderr, "makinictl: note: %s (%s) cannot be read by this user, so whether it is a copy of another's "
-					"was not looked at\n", files[j], c->environment.s);
-		}
+		for (size_t j = 0, n = files_of(&c->backends[i], files); j < n; j++)
+			note_unread(c, files[j]);
+	if (c->state_key_file[0])
+		note_unread(c, c->state_key_file);
 }
 
 unsigned mk_apart_check(struct mk_conf *const confs[], size_t n)
 {
 	unsigned found = 0;
 	for (size_t i = 0; i < n; i++)
-		note_unread(confs[i]);
+		note_all_unread(confs[i]);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++) {
 			struct pair p = { .a = confs[i], .b = confs[j] };
@@ -213,6 +227,7 @@ unsigned mk_apart_check(struct mk_conf *const confs[], size_t n)
 			check_listeners(&p);
 			check_user(&p);
 			check_audience(&p);
+			check_state_key(&p);
 			for (size_t k = 0; k < p.a->n_backends * p.b->n_backends; k++) {
 				const struct mk_conf_backend *x = &p.a->backends[k / p.b->n_backends], *y = &p.b->backends[k % p.b->n_backends];
 				check_places(&p, x, y);

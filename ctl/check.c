@@ -22,6 +22,9 @@ static int config_check(const char *file, struct mk_conf **ret)
 	printf("%s: ok: environment %s, %zu backend%s, %zu listener%s, %zu service%s, %zu rule%s\n", file, c->environment.s,
 	       c->n_backends, c->n_backends == 1 ? "" : "s", c->n_listeners, c->n_listeners == 1 ? "" : "s",
 	       c->rules.n_services, c->rules.n_services == 1 ? "" : "s", c->rules.n_rules, c->rules.n_rules == 1 ? "" : "s");
+	for (size_t i = 0; i < c->n_backends; i++)
+		if (c->backends[i].writable)
+			printf("%s: backend \"%s\" is writable: revoke --in-store and restore --in-store change it\n", file, c->backends[i].name.s);
 	*ret = c;
 	return MK_EXIT_DONE;
 }

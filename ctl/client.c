@@ -18,7 +18,7 @@ void mk_reply_done(struct mk_reply *r)
 	r->body = mk_secret_free(r->body);
 }
 
-static size_t take(char *p, size_t size, size_t n, void *arg)
+size_t mk_ctl_take(char *p, size_t size, size_t n, void *arg)
 {
 	struct mk_secret *body = arg;
 	const size_t have = mk_secret_span(body).n, more = size * n;
@@ -47,11 +47,11 @@ static int cannot_connect(const char *path, long error)
 	}
 }
 
-static int transfer_failed(CURL *curl, CURLcode rc, const struct mk_target *t, const char *path)
+int mk_ctl_failed(void *curl, int rc, const struct mk_target *t, const char *path)
 {
 	long error = 0;
 	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &error);
-	switch ((int)rc) {
+	switch (rc) {
 	case CURLE_COULDNT_CONNECT:
 		return cannot_connect(path, error);
 	case CURLE_OPERATION_TIMEDOUT:
@@ -65,11 +65,11 @@ static int transfer_failed(CURL *curl, CURLcode rc, const struct mk_target *t, c
 		return mk_ctl_fail(MK_EXIT_FAILED, "out of memory");
 	default:
 		return mk_ctl_fail(MK_EXIT_UNAVAILABLE, "%s: the answer broke off (%s): try again; if it stays, see the agent's log", path,
-				   curl_easy_strerror(rc));
+				   curl_easy_strerror((CURLcode)rc));
 	}
 }
 
-static void set_up(CURL *curl, const struct mk_target *t, const char *path, struct mk_secret *body)
+void mk_ctl_over(void *curl, const char *path)
 {
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -77,13 +77,17 @@ static void set_up(CURL *curl, const struct mk_target *t, const char *path, stru
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+}
+
+static void set_up(CURL *curl, const struct mk_target *t, const char *path, struct mk_secret *body)
+{
+	mk_ctl_over(curl, path);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, t->quick ? QUICK_TIMEOUT_S : CALL_TIMEOUT_S);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, mk_ctl_take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
 }
 
-/* A 200 of another type than was asked for is not passed on: it would be taken for a token. */
-static bool is_of_type(CURL *curl, const char *accept)
+bool mk_ctl_is_of_type(void *curl, const char *accept)
 {
 	const char *type = NULL;
 	return curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type && strncmp(type, accept, strlen(accept)) == 0;
@@ -108,17 +112,22 @@ static int perform(CURL *curl, const struct mk_target *t, const char *path, cons
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &r->status);
 	curl_slist_free_all(headers);
 	if (rc != CURLE_OK)
-		return transfer_failed(curl, rc, t, path);
+		return mk_ctl_failed(curl, (int)rc, t, path);
 	const bool good = r->status == 200 || r->status == 202;
-	return good && !is_of_type(curl, accept) ? mk_ctl_stranger() : MK_EXIT_DONE;
+	return good && !mk_ctl_is_of_type(curl, accept) ? mk_ctl_stranger() : MK_EXIT_DONE;
 }
 
-static int ready(bool secret)
+int mk_ctl_ready(bool secret)
+{
+	return mk_ctl_ready_for(4, 2, secret);
+}
+
+int mk_ctl_ready_for(unsigned small, unsigned large, bool secret)
 {
 	static bool done;
 	if (done)
 		return MK_EXIT_DONE;
-	const int rc = mk_ctl_guard(4, 2, secret);
+	const int rc = mk_ctl_guard(small, large, secret);
 	if (rc == MK_EXIT_DONE && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return mk_ctl_fail(MK_EXIT_FAILED, "out of memory");
 	done = true;
@@ -146,7 +155,7 @@ int mk_ctl_call(const struct mk_target *t, const char *target, const char *accep
 	struct mk_reply r = { 0 };
 	int rc = mk_ctl_socket(t, path);
 	if (rc == MK_EXIT_DONE)
-		rc = ready(t->secret);
+		rc = mk_ctl_ready(t->secret);
 	if (rc == MK_EXIT_DONE)
 		rc = exchange(t, path, target, accept, &r);
 	if (rc == MK_EXIT_DONE)

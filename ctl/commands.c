@@ -24,6 +24,43 @@ const struct mk_command mk_commands[] = {
 	  "  --limit N       at most N\n  --after NAME    those after this name\n\n"
 	  "Example:\n  makinictl list --env production\n",
 	  mk_ctl_list },
+	{ "watch", "[NAME...]", "tell what happens to connections, as it happens",
+	  "One line an event: rotated, revoked, restored, expiring, and resync (something may have been missed: look again at all).\n"
+	  "\"rotated\" without a version: there is no current one any more. Without NAME: all that this caller may watch. Needs the\n"
+	  "action \"watch\". A stream that breaks off is opened again and goes on where it was. Begin it, then get the tokens.\n\n" SOCKET_HELP
+	  "  --exec CMD      run CMD by /bin/sh for each event instead of printing it, one at a time; the event is in MAKINI_EVENT,\n"
+	  "                  MAKINI_CONNECTION and MAKINI_VERSION; of what comes meanwhile the last of each connection is kept\n\n"
+	  "Example:\n  makinictl watch acme-sap --exec 'kill -HUP $(cat billing.pid)'\n",
+	  mk_ctl_watch },
+	{ "run", "NAME... -- CMD ARGS", "run a program with tokens, and keep them current",
+	  "Gets the tokens, or does not start CMD (exit code 3, 4, 5 or 6); then runs it and returns its exit code (128+N: ended by signal N;\n"
+	  "126, 127: it cannot be run, found). Each token is in CMD's environment: acme-crm in MAKINI_TOKEN_ACME_CRM, or, written VAR=NAME, in\n"
+	  "VAR. A process's environment can be read by all processes of the same user. Needs the action \"watch\", too.\n\n"
+	  "  --socket PATH, --env NAME   the agent's socket\n"
+	  "  --files           not in the environment: one file a token, named after the connection, in the directory\n"
+	  "                    MAKINI_TOKENS_DIR, which only CMD and what it starts can see, in memory and never swapped\n"
+	  "  --files-at DIR    lay them over this directory; else over /mnt, /media or /srv, whichever is empty\n"
+	  "  --on-change DO    when a token has changed: restart (the default), signal=NAME (with --files: signal=HUP is the default) or\n"
+	  "                    ignore\n"
+	  "  --on-revoke DO    when one is gone (revoked, expired, denied ...): the same, or end; its file is removed in any case\n"
+	  "  --grace TIME      how long after SIGTERM it is killed; 10s unless given\n\n"
+	  "CMD has descriptors 0 to 2 only. When makinictl run is killed, so is CMD. An agent that goes away does not end it.\n\n"
+	  "Examples:\n  makinictl run acme-crm -- ./import\n"
+	  "  makinictl run --files --on-revoke end acme-crm acme-sap -- /usr/bin/billing\n",
+	  mk_ctl_run },
+	{ "render", "TEMPLATE FILE", "write tokens into a file, and keep it current",
+	  "In the template {{access_token}} stands for that field of --connection, {{acme-crm:access_token}} for that of acme-crm;\n"
+	  "{{access_token|json}} and {{access_token|shell}} quote it; {{\"{{\"}} is a plain {{. Fields: access_token, token_type, version,\n"
+	  "expires_at, environment, connection, state. FILE belongs to the caller, mode 0400, and is replaced whole. Goes on until it\n"
+	  "is ended; needs the action \"watch\". FILE is removed when a token is gone (revoked, expired, denied ...) and at the end.\n\n"
+	  "  --socket PATH, --env NAME   the agent's socket\n"
+	  "  --connection NAME the one whose fields have no name before them\n"
+	  "  --once            write it, leave it there, and do not go on\n"
+	  "  --keep            leave FILE at the end\n"
+	  "  --exec CMD        run CMD by /bin/sh after each change; MAKINI_EVENT is rendered or removed, MAKINI_CONNECTION and\n"
+	  "                    MAKINI_VERSION what changed\n\n"
+	  "Example:\n  makinictl render --connection acme-crm app.tpl /run/app/app.conf --exec 'systemctl reload app'\n",
+	  mk_ctl_render },
 	{ "whoami", "", "who the agent takes this caller for, and why",
 	  "The service, the evidence for it, and the rules that name it. Start here when a token is denied.\n\n" SOCKET_HELP
 	  "\nExample:\n  runuser -u billing -- makinictl whoami --env production\n",
@@ -46,6 +83,22 @@ const struct mk_command mk_commands[] = {
 	  "Takes two persons, unless admin.two_person says otherwise: prints what the second one types. Needs the action \"thaw\".\n\n" SOCKET_HELP
 	  "\nExample:\n  makinictl thaw --env production\n",
 	  mk_ctl_thaw },
+	{ "revoke", "NAME...", "make tokens dead at once (admin socket)",
+	  "All names or none. When it returns, no answer carries the tokens any more, and none will, not after a restart\n"
+	  "either. The values of now are dead under any name or version, out of any store or backup, too; what the store has beyond them is\n"
+	  "looked up at once, and dead then. One person is enough. Needs the action \"revoke\".\n\n" SOCKET_HELP
+	  "  --reason TEXT   for the audit log\n"
+	  "  --in-store      then disable the tokens in each store that the configuration says is writable, too; a line for each store says\n"
+	  "                  what it did, and the code is 1 where one did not: the revocation stands either way\n\n"
+	  "Example:\n  makinictl revoke acme-sap acme-crm --env production --reason 'INC-4711: a laptop was stolen'\n",
+	  mk_ctl_revoke },
+	{ "restore", "NAME...", "undo a revocation (admin socket)",
+	  "The connections are served again as soon as the store has another value than those that were revoked. May take two persons\n"
+	  "(admin.two_person). Needs the action \"restore\".\n\n" SOCKET_HELP
+	  "  --value-too     the values that were revoked may be served again, too: only if they never leaked\n"
+	  "  --in-store      then enable the stores' current versions again, too; asked for again it does no harm\n\n"
+	  "Example:\n  makinictl restore acme-sap --env production\n",
+	  mk_ctl_restore },
 	{ "approve", "ID", "approve what another person proposed (admin socket)",
 	  "Shows what it is and asks; --digest answers for a terminal. The proposer's uid cannot approve. Needs the actions\n\"approve\" and \"status\".\n\n" SOCKET_HELP
 	  "  --digest DIGEST   the one that the proposer was told: approves that, or nothing\n\n"
@@ -106,7 +159,7 @@ static int overview(FILE *to)
 	for (size_t i = 0; i < mk_commands_n; i++)
 		fprintf(to, "  makinictl %-8s %-26s %s\n", mk_commands[i].name, mk_commands[i].arguments, mk_commands[i].brief);
 	fputs("\nhelp COMMAND tells more. The socket: --socket PATH, --env NAME, MAKINI_AGENT_SOCKET\n"
-	      "(get, list, whoami, health), or the only instance under /run/makini.\n"
+	      "(get, list, watch, run, render, whoami, health), or the only instance under /run/makini.\n"
 	      "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 4 not found, 5 revoked, expired or\n"
 	      "disabled, 6 unavailable.\n", to);
 	return to == stdout ? MK_EXIT_DONE : MK_EXIT_USAGE;

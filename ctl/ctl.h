@@ -12,6 +12,7 @@
 #include "mk/why.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 enum mk_exit {
 	MK_EXIT_DONE = 0,
@@ -53,17 +54,30 @@ int mk_ctl_why(enum mk_err e, const struct mk_why *why); /* "FILE:LINE: text", r
 int mk_ctl_guard(unsigned small, unsigned large, bool tell);
 const char *mk_ctl_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
 
+/* This process's environment with `ours` in it ("NAME=value"; just "NAME" takes one away). The list is the caller's to
+ * free, its strings are not. NULL: out of memory. */
+char **mk_ctl_environ(char *const *ours, size_t n);
+/* Set: a message for which standard error has no room is dropped, as a revocation must not wait for who reads it. */
+extern bool mk_ctl_never_waits;
+bool mk_ctl_may_speak(void);
+extern mode_t mk_ctl_umask; /* what it was at the start, for programs that are started from here */
+
 int mk_ctl_main(int argc, char **argv);
 
 /* The commands, each in its file. */
 int mk_ctl_get(int argc, char **argv);
 int mk_ctl_list(int argc, char **argv);
+int mk_ctl_watch(int argc, char **argv);
+int mk_ctl_run(int argc, char **argv);
+int mk_ctl_render(int argc, char **argv);
 int mk_ctl_whoami(int argc, char **argv);
 int mk_ctl_status(int argc, char **argv);
 int mk_ctl_health(int argc, char **argv);
 int mk_ctl_separation(int argc, char **argv);
 int mk_ctl_freeze(int argc, char **argv);
 int mk_ctl_thaw(int argc, char **argv);
+int mk_ctl_revoke(int argc, char **argv);
+int mk_ctl_restore(int argc, char **argv);
 int mk_ctl_approve(int argc, char **argv);
 int mk_ctl_config(int argc, char **argv);
 int mk_ctl_policy(int argc, char **argv);

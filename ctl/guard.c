@@ -12,10 +12,13 @@
 
 int mk_ctl_guard(unsigned small, unsigned large, bool tell)
 {
-	const struct rlimit none = { 0, 0 };
+	struct rlimit none = { 0, 0 };
 	bool locked = false;
 	prctl(PR_SET_DUMPABLE, 0ul, 0ul, 0ul, 0ul);
-	setrlimit(RLIMIT_CORE, &none);
+	if (getrlimit(RLIMIT_CORE, &none) == 0) { /* the hard limit is also that of a program that is started from here */
+		none.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &none);
+	}
 	if (mk_secret_arena_init(small, large, &locked) != MK_OK)
 		return mk_ctl_fail(MK_EXIT_FAILED, "out of memory");
 	if (!locked && tell)

@@ -5,6 +5,7 @@
 #include "ctl/ctl.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 /* Where a standard descriptor is closed, the next file would take its place, and be written to as if
@@ -19,7 +20,9 @@ static void fill_standard(void)
 
 int main(int argc, char **argv)
 {
+	const struct sigaction wait_for_it = { .sa_handler = SIG_DFL }; /* who ignores it is not told how a child ended */
 	fill_standard();
-	umask(077);
+	sigaction(SIGCHLD, &wait_for_it, NULL);
+	mk_ctl_umask = umask(077);
 	return mk_ctl_main(argc, argv);
 }

@@ -4,14 +4,26 @@
  */
 #include "ctl/ctl.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+bool mk_ctl_never_waits;
+
+bool mk_ctl_may_speak(void)
+{
+	struct pollfd to = { .fd = STDERR_FILENO, .events = POLLOUT };
+	return !mk_ctl_never_waits || poll(&to, 1, 0) != 0;
+}
 
 static void say(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 static void say(const char *fmt, va_list ap)
 {
+	if (!mk_ctl_may_speak())
+		return;
 	fputs("makinictl: ", stderr);
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);

@@ -64,12 +64,27 @@ static void show_processes(const json_t *processes)
 	}
 }
 
+/* Who is served, and how. */
+static void show_callers(const json_t *root)
+{
+	const json_t *lib = json_object_get(root, "libmakini");
+	printf("callers: %lld connections, of them %lld clients of libmakini (%lld services); waiting: %lld for a store, %lld polls and %lld streams for a "
+	       "change\n", num(root, "connections"), num(lib, "clients"), num(lib, "pages"), num(root, "waiters"), num(root, "polls"),
+	       num(root, "streams"));
+}
+
 /* Before all else: whoever looks must not overlook it. */
 static void show_freeze(const json_t *freeze)
 {
 	if (json_is_true(json_object_get(freeze, "frozen")))
 		printf("FROZEN since %s by %s (uid %lld): %s\n  nothing is handed out; makinictl thaw ends it\n", mk_ctl_text_of(freeze, "at"), mk_ctl_text_of(freeze, "by"), num(freeze, "uid"),
 		       mk_ctl_text_of(freeze, "reason"));
+}
+
+static void show_revoked(const json_t *r)
+{
+	if (num(r, "connections") > 0 || num(r, "values") > 0)
+		printf("revoked: %lld connections; %lld values are not served under any name\n", num(r, "connections"), num(r, "values"));
 }
 
 static void show_approvals(const json_t *all)
@@ -104,7 +119,9 @@ static int show(const json_t *root)
 {
 	show_freeze(json_object_get(root, "freeze"));
 	show_head(root);
+	show_callers(root);
 	mk_ctl_status_alarms(root);
+	show_revoked(json_object_get(root, "revocations"));
 	show_approvals(json_object_get(root, "approvals"));
 	show_shadow(json_object_get(root, "policy_shadow"));
 	show_token_keys(json_object_get(root, "token_keys"));

@@ -117,6 +117,8 @@ static void show_store(const json_t *s)
 	else
 		printf("%s, ", failing ? "never answered" : "not asked yet");
 	show_calls(s);
+	if (json_is_true(json_object_get(s, "writable")))
+		puts(INDENT "writable: revoke --in-store and restore --in-store change it");
 	show_breaker(s);
 	show_error(s, failing);
 	show_login(s);

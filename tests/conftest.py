@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 
 def pytest_configure(config):
+    for signo in (signal.SIGHUP, signal.SIGQUIT):  # as nohup and a shell's & would have it, all programs here would ignore them
+        signal.signal(signo, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "root: needs a second uid, so root")
     config.addinivalue_line("markers", "long: takes minutes; only in scripts/test --long")
     config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")  # a thread's assert counts, too

@@ -118,6 +118,7 @@ mk_must mk_audit_open(const struct mk_conf_audit *conf, const struct mk_word *en
 	if (!a)
 		return MK_NO_MEMORY;
 	a->segment.dir = a->segment.fd = -1;
+	a->newest_ms = MK_TIME_NONE;
 	if (why)
 		memset(why, 0, sizeof *why);
 	enum mk_err e = make(conf, environment, head_fd, a, why);
@@ -207,7 +208,7 @@ static void write_epoch(struct mk_audit *a)
 	mk_jw_knum(&w, "grants", (int64_t)a->grants);
 	mk_jw_knum(&w, "denials", (int64_t)a->denials);
 	mk_jw_knum(&w, "refused", (int64_t)a->refused);
-	mk_jw_knum(&w, "state", (int64_t)a->state);
+	mk_part_put_state(a, &w);
 	if (mk_part_put(a, &w) == MK_OK)
 		a->epoch_ms = mk_boot_ms() + EPOCH_MS;
 	else
@@ -216,12 +217,12 @@ static void write_epoch(struct mk_audit *a)
 
 void mk_audit_state(struct mk_audit *a, uint64_t generation)
 {
+	if (a->state == generation)
+		return;
 	a->state = generation;
-}
-
-uint64_t mk_audit_state_before(const struct mk_audit *a)
-{
-	return a->state_before;
+	a->epoch_ms = 0;
+	if (a->fault[0] == '\0')
+		write_epoch(a); /* else the first record of when it has healed says so */
 }
 
 void mk_audit_tick(struct mk_audit *a)
@@ -260,6 +261,8 @@ void mk_audit_status(const struct mk_audit *a, struct mk_audit_status *ret)
 		.denials = a->denials,
 		.refused = a->refused,
 		.replaced = a->replaced,
+		.state_found = a->state_found,
+		.newest_ms = a->newest_ms,
 	};
 	mk_chain_hex(a->head.mac, ret->head);
 }

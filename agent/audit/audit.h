@@ -72,10 +72,9 @@ mk_must mk_audit_deny(struct mk_audit *a, const struct mk_audit_rec *rec);
 /* Every 250 ms: coalesced denials, the record of each ten seconds, healing, a look at the path. */
 void mk_audit_tick(struct mk_audit *a);
 
-/* The generation of the durable state, for the record of each ten seconds and the closing one; an older one there later
- * shows a rollback. Before: the newest that the log's end told when it was opened; 0: not known. */
+/* The generation of the durable state, for the record of each ten seconds, of which one is written at once after each change, and
+ * the opening and closing ones; an older one there later shows a rollback. */
 void mk_audit_state(struct mk_audit *a, uint64_t generation);
-uint64_t mk_audit_state_before(const struct mk_audit *a);
 
 struct mk_audit_status {
 	bool writable;         /* the last attempt went well */
@@ -86,6 +85,8 @@ struct mk_audit_status {
 	uint64_t free_bytes;   /* of the file system, at the last tick; UINT64_MAX: it does not say */
 	uint64_t grants, denials; /* written since start */
 	uint64_t refused;      /* records that could not be written since start */
+	uint64_t state_found;  /* the newest generation of the durable state that the log named when it was opened; 0: none */
+	int64_t newest_ms;     /* wall clock, as the log's last record had it when it was opened; MK_TIME_NONE: none */
 	bool replaced;         /* "gone" because another directory stands at the path: only a fresh process can use it */
 };
 void mk_audit_status(const struct mk_audit *a, struct mk_audit_status *ret);

@@ -127,7 +127,10 @@ mk_must mk_heal_adopt(struct mk_audit *a, struct mk_why *why)
 	struct mk_tail tail;
 	MK_TRY(mk_segment_adopt(&a->segment, &tail, why));
 	decide(a, &tail);
-	a->state_before = tail.state;
+	if (tail.state > a->state_found)
+		a->state_found = tail.state;
+	if (!a->adopted && tail.found)
+		mk_ignore(mk_rfc3339_parse(tail.last.time, &a->newest_ms), "one without a time");
 	a->adopted = true;
 	return MK_OK;
 }

@@ -225,7 +225,8 @@ bool mk_line_number(const struct mk_line *l, const char *key, uint64_t *ret)
 
 bool mk_line_state(const struct mk_line *l, uint64_t *ret)
 {
-	return (mk_span_is(l->event, "epoch") || mk_span_is(l->event, "close")) && mk_line_number(l, "state", ret);
+	const bool tells = mk_span_is(l->event, "epoch") || mk_span_is(l->event, "open") || mk_span_is(l->event, "close");
+	return tells && mk_line_number(l, "state", ret);
 }
 
 bool mk_line_mac(const struct mk_line *l, const char *key, uint8_t ret[MK_CHAIN_MAC])

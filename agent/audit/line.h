@@ -26,7 +26,7 @@ bool mk_line_parse(struct mk_span line, struct mk_line *ret); /* without its new
 bool mk_line_next(struct mk_span *rest, struct mk_span *ret_key, struct mk_span *ret_value, bool *ret_text);
 bool mk_line_field(const struct mk_line *l, const char *key, struct mk_span *ret_value);
 bool mk_line_number(const struct mk_line *l, const char *key, uint64_t *ret);
-bool mk_line_state(const struct mk_line *l, uint64_t *ret); /* of `epoch` and `close`: mk_audit_state */
+bool mk_line_state(const struct mk_line *l, uint64_t *ret); /* of `epoch`, `open` and `close`: mk_audit_state */
 bool mk_line_mac(const struct mk_line *l, const char *key, uint8_t ret[MK_CHAIN_MAC]);
 bool mk_line_is(const struct mk_line *l, const char *key, const char *value);
 

@@ -94,6 +94,12 @@ static void put_hex(struct mk_jw *w, const char *key, const uint8_t mac[MK_CHAIN
 	mk_jw_kstr(w, key, hex);
 }
 
+void mk_part_put_state(struct mk_audit *a, struct mk_jw *w)
+{
+	const uint64_t newest = a->state > a->state_found ? a->state : a->state_found;
+	mk_jw_knum(w, "state", (int64_t)newest);
+}
+
 static enum mk_err put_open(struct mk_audit *a)
 {
 	char sealed[SEALED_TEXT];
@@ -110,6 +116,7 @@ static enum mk_err put_open(struct mk_audit *a)
 		mk_jw_knum(&w, "torn_bytes", (int64_t)b->torn);
 		put_hex(&w, "torn_hash", b->torn_hash);
 	}
+	mk_part_put_state(a, &w); /* a part is found to be behind none that was before it */
 	mk_jw_kstr(&w, "key", sealed);
 	if (strcmp(b->why, "start") != 0) {
 		uint8_t link[MK_CHAIN_MAC];
@@ -174,7 +181,7 @@ mk_must mk_part_put_close(struct mk_audit *a, const char *why)
 	mk_jw_kstr(&w, "why", why);
 	mk_jw_knum(&w, "grants", (int64_t)a->grants);
 	mk_jw_knum(&w, "denials", (int64_t)a->denials);
-	mk_jw_knum(&w, "state", (int64_t)a->state);
+	mk_part_put_state(a, &w);
 	return mk_part_put(a, &w);
 }
 

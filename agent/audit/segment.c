@@ -76,7 +76,8 @@ static enum mk_err sibling_end(struct mk_segment *s, struct mk_tail *ret)
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return errno == ENOENT ? MK_OK : MK_SYSTEM;
-	return mk_tail_read(fd, (uint64_t)st.st_size, ret);
+	MK_TRY(mk_tail_read(fd, (uint64_t)st.st_size, ret));
+	return mk_tail_state(fd, (uint64_t)st.st_size, &ret->state);
 }
 
 mk_must mk_segment_adopt(struct mk_segment *s, struct mk_tail *ret, struct mk_why *why)
@@ -89,6 +90,7 @@ mk_must mk_segment_adopt(struct mk_segment *s, struct mk_tail *ret, struct mk_wh
 	MK_TRY(take(s, fd, &st, why));
 	MK_TRY(mk_tail_first(s->fd, &s->first));
 	MK_TRY(mk_tail_read(s->fd, s->size, ret));
+	MK_TRY(mk_tail_state(s->fd, s->size, &ret->state));
 	if (ret->found || ret->damaged)
 		return MK_OK;
 	struct mk_tail before = { 0 }; /* only a torn beginning, or nothing, stands in the file */
@@ -97,6 +99,7 @@ mk_must mk_segment_adopt(struct mk_segment *s, struct mk_tail *ret, struct mk_wh
 		return MK_OK;
 	memcpy(ret->buf, before.buf, before.n);
 	ret->n = before.n;
+	ret->state = before.state;
 	ret->found = mk_line_parse(mk_span(ret->buf, ret->n), &ret->last);
 	return MK_OK;
 }

@@ -55,7 +55,9 @@ struct mk_audit {
 
 	const char *alarm;          /* the newest code written */
 	uint64_t grants, denials, refused, free_bytes;
-	uint64_t state, state_before; /* mk_audit_state; as the log had it when it was opened */
+	uint64_t state;             /* mk_audit_state */
+	uint64_t state_found;       /* the newest that the log named when it was opened */
+	int64_t newest_ms;          /* of its last record then, or MK_TIME_NONE */
 	int64_t epoch_ms;           /* when the next epoch record is due */
 	uint8_t line[MK_CHAIN_MAC + MK_RECORD_MAX]; /* the previous mac, the record */
 };
@@ -66,6 +68,7 @@ mk_must mk_part_put(struct mk_audit *a, struct mk_jw *w);           /* … and w
 mk_must mk_part_put_rec(struct mk_audit *a, const struct mk_audit_rec *rec);
 mk_must mk_part_begin(struct mk_audit *a);  /* what a->begin says */
 mk_must mk_part_rotate(struct mk_audit *a);
+void mk_part_put_state(struct mk_audit *a, struct mk_jw *w); /* the newest generation that is known */
 mk_must mk_part_put_close(struct mk_audit *a, const char *why);
 
 /* heal.c */

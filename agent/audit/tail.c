@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define WINDOW 65536u
+#define STATE_WINDOW (1u << 20)
+#define STATE_FAR    (UINT64_C(64) << 20) /* a record each ten seconds names it, and each part's first */
 
 static enum mk_err read_at(int fd, uint8_t *p, size_t n, uint64_t at, size_t *ret_n)
 {
@@ -64,20 +66,6 @@ static void find_last(struct mk_tail *t, const uint8_t *p, size_t n)
 	}
 }
 
-/* Back to the newest record that tells the durable state's generation. */
-static uint64_t find_state(const uint8_t *p, size_t n)
-{
-	uint64_t state = 0;
-	while (n > 0 && state == 0) {
-		const size_t start = whole_lines(p, n - 1);
-		struct mk_line l;
-		if (!mk_line_parse(mk_span(p + start, n - 1 - start), &l) || !mk_line_state(&l, &state))
-			state = 0;
-		n = start;
-	}
-	return state;
-}
-
 mk_must mk_tail_read(int fd, uint64_t size, struct mk_tail *ret)
 {
 	memset(ret, 0, sizeof *ret);
@@ -95,7 +83,46 @@ mk_must mk_tail_read(int fd, uint64_t size, struct mk_tail *ret)
 	if (n > whole)
 		note_torn(ret, p + whole, n - whole);
 	find_last(ret, p, whole);
-	ret->state = find_state(p, whole);
+	return MK_OK;
+}
+
+/* Of the last record of p that has one; *ret_from: where p's first whole line begins. */
+static bool state_in(const uint8_t *p, size_t n, bool from_start, size_t *ret_from, uint64_t *ret)
+{
+	n = whole_lines(p, n);
+	while (n > 0) {
+		const size_t start = whole_lines(p, n - 1);
+		struct mk_line l;
+		if (start == 0 && !from_start)
+			break; /* perhaps but a part of a line */
+		if (mk_line_parse(mk_span(p + start, n - 1 - start), &l) && mk_line_state(&l, ret))
+			return true;
+		n = start;
+	}
+	*ret_from = n;
+	return false;
+}
+
+mk_must mk_tail_state(int fd, uint64_t size, uint64_t *ret)
+{
+	mk_auto(mk_freep) uint8_t *p = malloc(STATE_WINDOW);
+	uint64_t end = size, state = 0;
+	size_t from = 0;
+	*ret = 0;
+	if (!p)
+		return MK_NO_MEMORY;
+	while (end > 0 && size - end < STATE_FAR) {
+		size_t n = end < STATE_WINDOW ? (size_t)end : STATE_WINDOW;
+		const uint64_t at = end - n;
+		MK_TRY(read_at(fd, p, n, at, &n));
+		if (state_in(p, n, at == 0, &from, &state)) {
+			*ret = state;
+			return MK_OK;
+		}
+		if (at == 0)
+			break;
+		end = from > 0 && from < n ? at + from : at; /* the line that the window cut comes whole with the next one */
+	}
 	return MK_OK;
 }
 

@@ -27,6 +27,14 @@ int64_t mk_boot_ms(void)
 	return fake_boot ? *fake_boot : now_ms(CLOCK_BOOTTIME);
 }
 
+int64_t mk_boot_us(void)
+{
+	struct timespec t;
+	const int rc = clock_gettime(CLOCK_BOOTTIME, &t);
+	mk_assert(rc == 0);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 int64_t mk_wall_ms(void)
 {
 	return fake_wall ? *fake_wall : now_ms(CLOCK_REALTIME);

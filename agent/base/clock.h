@@ -15,6 +15,7 @@
 
 int64_t mk_boot_ms(void);
 int64_t mk_wall_ms(void);
+int64_t mk_boot_us(void); /* for how long something took; never faked */
 
 /* "2026-11-24T06:50:32Z" or, with ms, "2026-11-24T06:50:32.123Z". Years 1970 to 9999; others read as MK_TIME_NONE's text "". */
 void mk_rfc3339(int64_t wall_ms, bool with_ms, char out[MK_RFC3339_MAX]);

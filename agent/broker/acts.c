@@ -7,7 +7,11 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/acts_revoke.h"
 #include "agent/broker/gate_part.h"
+#include "agent/broker/pages.h"
+#include "agent/broker/now.h"
+#include "agent/broker/tell.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -24,15 +28,20 @@ const struct mk_frozen *mk_act_frozen(const struct mk_broker *b)
 	return &b->frozen;
 }
 
-/* What follows from a change of the freeze. */
+/* What follows from a change of what is kept. */
 static void changed(struct mk_broker *b)
 {
 	mk_audit_state(b->audit, b->db ? mk_statedb_generation(b->db) : 0);
 	mk_health_check(b);
 }
 
-/* What the database says passes on; why it does, the log says. */
-static enum mk_err kept(const struct mk_broker *b, enum mk_err e, const char *act)
+static void freeze_changed(struct mk_broker *b)
+{
+	changed(b);
+	mk_tell_resync(b);
+}
+
+enum mk_err mk_act_kept(const struct mk_broker *b, enum mk_err e, const char *act)
 {
 	if (e == MK_SYSTEM)
 		mk_log(MK_ERROR, "state_not_written", MK_KV_S("act", act), MK_KV_S("fault", mk_statedb_fault(b->db)),
@@ -60,9 +69,10 @@ mk_must mk_act_freeze(struct mk_broker *b, struct mk_caller *c, const char *reas
 		f.by = s->name;
 	snprintf(f.reason, sizeof f.reason, "%s", reason);
 	b->frozen = f;
+	mk_pages_move_all(b);
 	mk_log(MK_WARN, "frozen", MK_KV_S("by", f.by.s), MK_KV_S("reason", f.reason));
 	const enum mk_err e = keep_frozen(b, &rec);
-	changed(b);
+	freeze_changed(b);
 	return e;
 }
 
@@ -70,10 +80,10 @@ mk_must mk_act_thaw(struct mk_broker *b)
 {
 	if (!b->db)
 		return MK_NOT_READY;
-	MK_TRY(kept(b, mk_statedb_thaw(b->db), "thaw"));
+	MK_TRY(mk_act_kept(b, mk_statedb_thaw(b->db), "thaw"));
 	b->frozen = (struct mk_frozen){ .on = false };
 	mk_log(MK_INFO, "thawed", MK_KV_S("state", "hand-outs go on"));
-	changed(b);
+	freeze_changed(b);
 	return MK_OK;
 }
 
@@ -105,7 +115,7 @@ static mk_must room(struct mk_broker *b, struct mk_audit_rec *rec, const struct 
 {
 	struct mk_proposal all[MK_PROPOSALS_MAX];
 	size_t n = 0, own = 0;
-	MK_TRY(kept(b, mk_statedb_proposals(b->db, p->at_ms, all, &n), "proposal"));
+	MK_TRY(mk_act_kept(b, mk_statedb_proposals(b->db, p->at_ms, all, &n), "proposal"));
 	for (size_t i = 0; i < n; i++)
 		own += all[i].uid == p->uid;
 	return n < MK_PROPOSALS_MAX && own < MK_PROPOSALS_PER_UID ? MK_OK : mk_gate_deny(b, rec, MK_CONFLICT);
@@ -121,7 +131,7 @@ static mk_must propose(struct mk_broker *b, struct mk_audit_rec *rec, struct mk_
 	digest_of(b, p);
 	snprintf(detail, sizeof detail, "%s %s", p->id, p->digest);
 	MK_TRY(write_act(b, rec, "proposal", detail));
-	MK_TRY(kept(b, mk_statedb_propose(b->db, p), "proposal"));
+	MK_TRY(mk_act_kept(b, mk_statedb_propose(b->db, p), "proposal"));
 	changed(b);
 	return MK_OK;
 }
@@ -131,23 +141,22 @@ static bool takes_two(const struct mk_broker *b, enum mk_action action)
 	return (b->two_person & UINT32_C(1) << action) && (action != MK_ACTION_THAW || b->frozen.on);
 }
 
-mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, enum mk_action action, const char *detail,
-		     struct mk_proposal *ret, bool *ret_waits)
+mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, const struct mk_act *act, struct mk_proposal *ret, bool *ret_waits)
 {
 	struct mk_audit_rec rec;
-	MK_TRY(mk_gate_may(b, c, action, &rec));
-	if (!takes_two(b, action)) {
+	MK_TRY(mk_gate_may_with(b, c, act->action, act->about, &rec));
+	if (!takes_two(b, act->action)) {
 		*ret_waits = false;
-		return write_act(b, &rec, "admin", detail);
+		return write_act(b, &rec, "admin", act->detail);
 	}
 	if (!b->db)
 		return MK_NOT_READY;
-	const int64_t now = mk_wall_ms();
-	struct mk_proposal p = { .action = action, .uid = c->evidence.uid, .at_ms = now, .expires_ms = now + MK_PROPOSAL_MS };
+	const int64_t now = mk_now_ms(b);
+	struct mk_proposal p = { .action = act->action, .uid = c->evidence.uid, .at_ms = now, .expires_ms = now + MK_PROPOSAL_MS };
 	const struct mk_service *s = mk_gate_who(b, c);
 	if (s)
 		p.by = s->name;
-	pin(b, action, detail, p.detail);
+	pin(b, act->action, act->detail, p.detail);
 	MK_TRY(propose(b, &rec, &p));
 	*ret = p;
 	*ret_waits = true;
@@ -157,8 +166,12 @@ mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, enum mk_action ac
 /* Does the service that proposed it still have the right? */
 static bool still_may(const struct mk_broker *b, const struct mk_proposal *p)
 {
-	const struct mk_subject instance = { .name = NULL };
-	return mk_policy_check(b->policy, mk_policy_service_of(b->policy, &p->by), p->action, &instance).decision == MK_ALLOW;
+	struct mk_restore r;
+	const bool named = p->action == MK_ACTION_RESTORE;
+	if (named && mk_restore_of_text(p->detail, &r) != MK_OK)
+		return false;
+	const struct mk_subject instance = { .name = NULL }, about = named ? mk_gate_subject(b, &r.name) : instance;
+	return mk_policy_check(b->policy, mk_policy_service_of(b->policy, &p->by), p->action, &about).decision == MK_ALLOW;
 }
 
 /* Is the freeze that it would end the one that is? A later one that could not be written has left the proposal there. */
@@ -192,8 +205,8 @@ mk_must mk_act_approve(struct mk_broker *b, struct mk_caller *c, const char *id,
 	MK_TRY(mk_gate_may(b, c, MK_ACTION_APPROVE, &rec));
 	if (!b->db)
 		return MK_NOT_READY;
-	MK_TRY(kept(b, mk_statedb_proposals(b->db, mk_wall_ms(), all, &n), "approval")); /* what is over goes */
-	const enum mk_err found = kept(b, mk_statedb_proposal(b->db, id, &p), "approval");
+	MK_TRY(mk_act_kept(b, mk_statedb_proposals(b->db, mk_now_ms(b), all, &n), "approval")); /* what is over goes */
+	const enum mk_err found = mk_act_kept(b, mk_statedb_proposal(b->db, id, &p), "approval");
 	if (found != MK_OK)
 		return found == MK_NOT_FOUND ? mk_gate_deny(b, &rec, MK_NOT_FOUND) : found;
 	*ret_why = judge(b, c, digest, &p);
@@ -201,7 +214,7 @@ mk_must mk_act_approve(struct mk_broker *b, struct mk_caller *c, const char *id,
 		return mk_gate_deny(b, &rec, MK_CONFLICT);
 	snprintf(detail, sizeof detail, "%s %s", p.id, p.digest);
 	MK_TRY(write_act(b, &rec, "approval", detail));
-	MK_TRY(kept(b, mk_statedb_drop(b->db, id), "approval")); /* before it is done: it is done once, or not at all */
+	MK_TRY(mk_act_kept(b, mk_statedb_drop(b->db, id), "approval")); /* before it is done: it is done once, or not at all */
 	changed(b);
 	*ret = p;
 	return MK_OK;
@@ -210,5 +223,5 @@ mk_must mk_act_approve(struct mk_broker *b, struct mk_caller *c, const char *id,
 mk_must mk_act_proposals(struct mk_broker *b, struct mk_proposal ret[MK_PROPOSALS_MAX], size_t *ret_n)
 {
 	*ret_n = 0;
-	return b->db ? mk_statedb_proposals(b->db, mk_wall_ms(), ret, ret_n) : MK_OK;
+	return b->db ? mk_statedb_proposals(b->db, mk_now_ms(b), ret, ret_n) : MK_OK;
 }

@@ -18,10 +18,16 @@
 mk_must mk_act_freeze(struct mk_broker *b, struct mk_caller *c, const char *reason);
 const struct mk_frozen *mk_act_frozen(const struct mk_broker *b); /* ->on */
 
-/* May this caller do it now? *ret_waits: not before another person approves *ret. `detail` says what exactly; of a thaw it is
- * which freeze. Where nothing is frozen, thawing waits for nobody. CONFLICT: too many proposals wait. */
-mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, enum mk_action action, const char *detail,
-		     struct mk_proposal *ret, bool *ret_waits);
+struct mk_act {
+	enum mk_action action;
+	const struct mk_name *about; /* NULL: the instance */
+	const char *detail;          /* what exactly; of a thaw that waits, which freeze takes its place */
+};
+/* May this caller do it now? *ret_waits: not before another person approves *ret. Where nothing is frozen, thawing waits for
+ * nobody. CONFLICT: too many proposals wait. */
+mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, const struct mk_act *act, struct mk_proposal *ret, bool *ret_waits);
+/* Passes on what the database says to an act; why it could not be written, the log says. */
+enum mk_err mk_act_kept(const struct mk_broker *b, enum mk_err e, const char *act);
 /* Ends the freeze; for a caller that mk_act_begin or mk_act_approve let through. */
 mk_must mk_act_thaw(struct mk_broker *b);
 

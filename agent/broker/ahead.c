@@ -10,7 +10,9 @@
 #include "agent/base/log.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/gate_part.h"
+#include "agent/broker/now.h"
 #include "agent/broker/schedule.h"
+#include "agent/broker/tell.h"
 
 #include <sodium.h>
 
@@ -42,11 +44,11 @@ static void look(void *arg, const struct mk_entry *e)
 	struct round *r = arg;
 	const struct mk_broker *b = r->b;
 	const struct mk_version *v = &e->at[MK_SLOT_CURRENT];
-	if (r->left == 0 || !v->held || !v->used || mk_gate_failing(b, &v->failure))
+	if (r->left == 0 || !v->held || (!v->used && !mk_tell_follows(b, &e->name)) || mk_gate_failing(b, &v->failure))
 		return;
 	const struct mk_fetched_at at = { .boot_ms = v->fetched_ms, .expires_ms = v->expires_ms, .jitter = e->jitter };
 	const int64_t now = mk_boot_ms();
-	if (now < mk_schedule_refresh(&at, b->refresh.ttl_ms, b->refresh.jitter_percent, now, mk_wall_ms()))
+	if (now < mk_schedule_refresh(&at, b->refresh.ttl_ms, b->refresh.jitter_percent, now, mk_now_ms(b)))
 		return;
 	const struct mk_flight_key key = { MK_FLIGHT_GET, e->name, false };
 	if (mk_flight_find(b->flights, &key))
@@ -96,7 +98,7 @@ static bool wanted(const struct mk_broker *b, const struct mk_name *name)
 	const struct mk_entry *e = mk_store_find(b->store, name);
 	const struct mk_version *v = e ? &e->at[MK_SLOT_CURRENT] : NULL;
 	const bool there = v && v->held && !mk_gate_changed(b, v->backend, v->epoch);
-	return !there && mk_ahead_can_be_handed_out(b, name);
+	return !there && !mk_revoked_name(&b->revoked, name) && mk_ahead_can_be_handed_out(b, name);
 }
 
 /* From where it stood; true when all names were looked at. */

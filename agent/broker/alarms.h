@@ -24,8 +24,14 @@
 	  "the store tags this connection's secret with another environment, or with none, so it is not served: tag it, or give this instance another path") \
 	X(ONE_VALUE_TWO_NAMES, "one_value_two_names",                                                                           \
 	  "this connection's token is also another connection's, so neither is served: one customer's system would be taken for another's; see which others have this alarm, and issue all but one anew") \
+	X(RETIRED_VALUE_BACK, "retired_value_back",                                                                             \
+	  "the store offers a revoked value for this connection, so it is not served: put a new one, and find out who put this one there") \
 	X(STATE_ROLLED_BACK, "state_rolled_back",                                                                               \
-	  "the state database is older than the audit log says, so a freeze may be lost: look there for the last freeze, and freeze again; it stands until a restart") \
+	  "the state database was older than the audit log, and rollback = \"accept\" let it pass: revoke and freeze again what the log names; it stands until a restart") \
+	X(CLOCK_JUMPED, "clock_jumped",                                                                                         \
+	  "the wall clock went ahead of the boot clock by more than a minute: it was wrong before, or is now, and tokens count as expired by it; see who sets it (chronyc tracking, timedatectl). Ends when it comes back to where it was, or after a day") \
+	X(CLOCK_BEHIND, "clock_behind",                                                                                         \
+	  "the wall clock is behind the newest time that was seen, so expiry goes by that time, carried on by the boot clock: set the clock; where it is right, start once with clock_behind = \"accept\"") \
 	X(TOKEN_KEYS_STALE, "token_keys_stale",                                                                                 \
 	  "the cluster's keys could not be had for an hour, or never: the keys of before count still; see that its API server answers") \
 	X(RELOAD_REFUSED, "reload_refused",                                                                                     \

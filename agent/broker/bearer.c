@@ -8,7 +8,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/broker/core.h"
+#include "agent/broker/now.h"
 #include "agent/token/jwks.h"
 #include "agent/token/token.h"
 #include "mk/own.h"
@@ -243,7 +243,7 @@ static void remember(const struct mk_broker *b, const struct mk_token_who *who, 
 		*seen = calloc(1, sizeof **seen);
 	if (!*seen)
 		return;
-	const int64_t left = who->expires_ms + MK_TOKEN_SKEW_MS - mk_wall_ms();
+	const int64_t left = who->expires_ms + MK_TOKEN_SKEW_MS - mk_now_ms(b);
 	**seen = (struct mk_bearer_seen){ .generation = b->generation, .number = b->bearer->number, .account = who->account,
 					  .until_ms = mk_boot_ms() + (left < SEEN_MS ? left : SEEN_MS) };
 	memcpy((*seen)->hash, hash, HASH_BYTES);
@@ -266,7 +266,7 @@ static mk_must look(struct mk_broker *b, struct mk_caller *c, struct mk_span jwt
 		take(c, &(*seen)->account);
 		return MK_OK;
 	}
-	const enum mk_token_verdict v = mk_token_check(t->keys, jwt, &want, mk_wall_ms(), &who);
+	const enum mk_token_verdict v = mk_token_check(t->keys, jwt, &want, mk_now_ms(b), &who);
 	if (v == MK_TOKEN_UNKNOWN_KEY)
 		ask(b);
 	if (v != MK_TOKEN_GOOD) {

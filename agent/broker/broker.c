@@ -5,12 +5,18 @@
  */
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/broker/acts_revoke.h"
 #include "agent/broker/ahead.h"
 #include "agent/broker/bearer.h"
+#include "agent/broker/client.h"
 #include "agent/broker/credential.h"
 #include "agent/broker/evidence.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/http.h"
+#include "agent/broker/pages.h"
+#include "agent/broker/in_store.h"
+#include "agent/broker/now.h"
+#include "agent/broker/tell.h"
 #include "mk/own.h"
 
 #include <signal.h>
@@ -66,6 +72,11 @@ void mk_broker_say_peer_broke(struct mk_broker *b)
 		mk_broker_stop(b, 1); /* it cannot be told: a fresh broker brings a fresh link */
 }
 
+mk_must mk_broker_want_page(struct mk_broker *b, uint32_t number)
+{
+	return b->supervisor ? send_number(b, MK_MSG_PAGE_WANTED, number) : MK_NOT_READY;
+}
+
 mk_must mk_broker_reload(struct mk_broker *b, struct mk_reload *r)
 {
 	if (b->reload || !b->supervisor || b->draining)
@@ -107,6 +118,14 @@ static mk_must on_peer(struct mk_broker *b, struct mk_frame *f)
 	return mk_fetch_peer(b, MK_TAKE_FD(f->fd));
 }
 
+static mk_must on_page(struct mk_broker *b, struct mk_frame *f)
+{
+	struct mk_msg_number m;
+	MK_TRY(mk_msg_number_read(f->body, &m));
+	mk_pages_came(b->pages, m.n, MK_TAKE_FD(f->fd));
+	return MK_OK;
+}
+
 static mk_must on_ping(struct mk_broker *b, struct mk_frame *f)
 {
 	struct mk_msg_number m;
@@ -118,7 +137,8 @@ static void drain(void *arg)
 {
 	struct mk_broker *b = arg;
 	mk_credentials_leave(b->credentials);
-	if (mk_http_drain(b->http) && mk_credentials_idle(b->credentials))
+	const bool answered = mk_clients_drain(b->clients);
+	if (mk_http_drain(b->http) && mk_credentials_idle(b->credentials) && answered && !b->in_stores)
 		mk_broker_stop(b, 0);
 	else
 		mk_timer_set(b->drain, DRAIN_LOOK_MS);
@@ -129,6 +149,8 @@ static mk_must on_drain(struct mk_broker *b, struct mk_frame *f)
 	struct mk_msg_number m;
 	MK_TRY(mk_msg_number_read(f->body, &m));
 	b->draining = true;
+	mk_tell_drain(b);
+	mk_in_store_hurry(b);
 	mk_log(MK_INFO, "draining");
 	drain(b);
 	return MK_OK;
@@ -145,7 +167,7 @@ static mk_must on_role(struct mk_broker *b, struct mk_frame *f)
 typedef enum mk_err message_fn(struct mk_broker *b, struct mk_frame *f);
 static message_fn *const messages[MK_MSG_COUNT] = {
 	[MK_MSG_PEER] = on_peer,	     [MK_MSG_PING] = on_ping,		      [MK_MSG_DRAIN] = on_drain,
-	[MK_MSG_ROLE_STATE] = on_role, [MK_MSG_RELOAD_DONE] = on_reload_done,
+	[MK_MSG_ROLE_STATE] = on_role, [MK_MSG_RELOAD_DONE] = on_reload_done, [MK_MSG_PAGE] = on_page,
 };
 
 static enum mk_err on_frame(void *arg, struct mk_frame *f)
@@ -176,17 +198,24 @@ static void tick(void *arg)
 	if (b->generation == 0)
 		return;
 	mk_audit_tick(b->audit);
-	if (mk_health_log_replaced(b)) {
+	if (mk_health_log_replaced(b) || mk_rollback_found(b)) {
 		mk_broker_stop(b, 1);
 		return;
 	}
 	mk_start_record_due(b);
+	mk_now_tick(b);
 	mk_fetch_tick(b);
 	mk_ahead_tick(b);
+	mk_revoked_tick(b);
+	mk_tell_tick(b);
+	mk_pages_tick(b);
 	mk_bearer_tick(b);
 	if (now - b->swept_ms >= SWEEP_MS) {
 		b->swept_ms = now;
+		const size_t held = mk_store_count(b->store);
 		mk_store_sweep(b->store, now, b->refresh.ttl_ms + b->refresh.serve_stale_ms);
+		if (mk_store_count(b->store) < held)
+			mk_tell_let_go(b);
 	}
 	mk_health_tick(b);
 }
@@ -197,6 +226,7 @@ mk_must mk_broker_new(struct mk_broker **ret)
 	if (!b)
 		return MK_NO_MEMORY;
 	b->started_ms = mk_wall_ms();
+	b->started_boot_ms = mk_boot_ms();
 	b->audit_was_writable = true;
 	b->proc_fd = -1;
 	mk_directory_done(&b->directory);
@@ -211,6 +241,10 @@ mk_must mk_broker_new(struct mk_broker **ret)
 		e = mk_timer_new(b->loop, tick, b, &b->tick);
 	if (e == MK_OK)
 		e = mk_timer_new(b->loop, drain, b, &b->drain);
+	if (e == MK_OK)
+		e = mk_tell_new(b, &b->tell);
+	if (e == MK_OK)
+		e = mk_pages_new(b, &b->pages);
 	if (e != MK_OK) {
 		mk_broker_free(b);
 		return e;
@@ -223,20 +257,28 @@ struct mk_broker *mk_broker_free(struct mk_broker *b)
 {
 	if (!b)
 		return NULL;
+	mk_clients_free(b->clients);
+	b->clients = NULL;
+	b->pages = mk_pages_free(b->pages);
 	if (b->http)
 		mk_http_free(b->http);
+	b->audit = NULL; /* closed by now */
+	mk_in_store_stop(b);
 	mk_credentials_free(b->credentials);
 	mk_config_forget(b);
 	mk_link_free(b->supervisor);
 	mk_link_free(b->fetcher);
 	mk_watch_clear(b);
 	mk_flights_free(b->flights);
+	mk_tell_free(b->tell);
 	mk_directory_done(&b->directory);
 	mk_store_free(b->store);
 	mk_seal_free(b->seal);
 	mk_rates_free(b->rates);
 	mk_missing_free(b->missing);
 	mk_statedb_free(b->db);
+	mk_revoked_done(&b->revoked);
+	mk_statekey_free(b->statekey);
 	mk_bearer_free(b->bearer);
 	mk_policy_free(b->policy);
 	mk_shadow_done(&b->shadow);
@@ -287,7 +329,10 @@ int mk_broker_run(int link_fd)
 		mk_log_why(MK_ERROR, "broker_failed", e, &why);
 		return 1;
 	}
+	mk_pages_end(b);
 	if (b->supervisor && b->audit) { /* else another broker may be writing by now */
+		mk_now_keep(b);
+		mk_in_store_stop(b);
 		mk_health_tell_head(b);
 		b->audit = mk_audit_close(b->audit);
 	}

@@ -28,13 +28,17 @@ uint32_t mk_broker_reasons(const struct mk_broker *b);
 struct mk_broker_status {
 	uint32_t generation;
 	int64_t started_ms;                       /* wall clock */
+	int64_t uptime_ms;
 	uint32_t tokens, waiters, secrets_in_use;
+	uint32_t streams, polls;                  /* that wait for a change */
+	uint32_t clients, pages;                  /* of libmakini: connections; services that have any */
 	struct mk_shadow_status shadow;
 	struct mk_audit_status audit;
 	struct mk_msg_role roles[MK_ROLE_COUNT];  /* pid 0: not known */
 	struct mk_store_status {
 		struct mk_word name;
 		char type[16];
+		bool writable;
 		const char *health;               /* "ok" "failing" "unknown" */
 		uint64_t calls;                   /* questions answered, also with an error */
 		int64_t last_ok_ms;               /* wall clock, or MK_TIME_NONE */

@@ -13,6 +13,7 @@
 #include "agent/broker/environment.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/pending.h"
+#include "agent/broker/tell.h"
 #include "mk/own.h"
 
 #include <stdio.h>
@@ -139,6 +140,7 @@ static mk_must on_listener(struct mk_broker *b, struct mk_frame *f)
 	if (p->n_listeners == MK_COUNT(p->listeners))
 		return MK_BAD_REQUEST;
 	p->listeners[p->n_listeners].fd = MK_TAKE_FD(f->fd);
+	p->listeners[p->n_listeners].client = m.client;
 	p->listeners[p->n_listeners++].name = m.name;
 	return MK_OK;
 }
@@ -186,6 +188,8 @@ static mk_must may_change(const struct mk_broker *b, const struct mk_pending *p,
 		return mk_why_set(why, MK_CONFLICT, "lock-down exceptions cannot change while the instance runs: restart it");
 	if (strcmp(b->state_dir, p->state.dir) != 0)
 		return mk_why_set(why, MK_CONFLICT, "state_dir cannot change while the instance runs: restart it");
+	if (strcmp(b->statekey_file, p->state.key_file) != 0)
+		return mk_why_set(why, MK_CONFLICT, "state_key cannot change while the instance runs: restart it");
 	if (!same_audit(&b->audit_conf, &p->audit.audit))
 		return mk_why_set(why, MK_CONFLICT, "the audit section cannot change while the instance runs: restart it");
 	return MK_OK;
@@ -228,6 +232,7 @@ static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 	for (size_t i = 0; i < p->n_stores; i++) {
 		b->replicas[i].trust_tags = p->stores[i].trust_tags;
 		b->replicas[i].require_tag = p->stores[i].require_tag;
+		b->replicas[i].writable = p->stores[i].writable;
 	}
 	if (same_stores(b, p)) {
 		for (size_t i = 0; i < p->n_stores; i++)
@@ -241,7 +246,7 @@ static void swap_stores(struct mk_broker *b, const struct mk_pending *p)
 	for (size_t i = 0; i < p->n_stores; i++) {
 		struct mk_replica *r = &b->replicas[i];
 		*r = (struct mk_replica){ .name = p->stores[i].name, .trust_tags = p->stores[i].trust_tags,
-					  .require_tag = p->stores[i].require_tag, .epoch = r->epoch + 1, .last_ok_ms = MK_TIME_NONE,
+					  .require_tag = p->stores[i].require_tag, .writable = p->stores[i].writable, .epoch = r->epoch + 1, .last_ok_ms = MK_TIME_NONE,
 					  .calls_per_hour = p->stores[i].calls_per_hour };
 		_Static_assert(sizeof r->type == sizeof p->stores[i].type, "copied whole");
 		memcpy(r->type, p->stores[i].type, sizeof r->type);
@@ -259,6 +264,16 @@ static void swap_watches(struct mk_broker *b, struct mk_pending *p)
 		if (mk_watch_add(b, &p->watches[i]) != MK_OK)
 			mk_log(MK_ERROR, "watch_failed", MK_KV_S("file", p->watches[i].file),
 			       MK_KV_S("remedy", "changes are seen after refresh.ttl"));
+}
+
+static void take_names(struct mk_broker *b, const struct mk_pending *p)
+{
+	b->n_listeners = b->n_clients_of = 0;
+	for (size_t i = 0; i < p->n_listeners; i++)
+		if (p->listeners[i].client && b->n_clients_of < MK_COUNT(b->clients_of))
+			b->clients_of[b->n_clients_of++] = p->listeners[i].name;
+		else if (!p->listeners[i].client && b->n_listeners < MK_COUNT(b->listeners))
+			b->listeners[b->n_listeners++] = p->listeners[i].name;
 }
 
 /* Nothing fails here. */
@@ -285,9 +300,7 @@ static void swap(struct mk_broker *b, struct mk_pending *p)
 	swap_watches(b, p);
 	mk_missing_clear(b->missing);
 	mk_ahead_begin(b);
-	b->n_listeners = p->n_listeners;
-	for (size_t i = 0; i < p->n_listeners; i++)
-		b->listeners[i] = p->listeners[i].name;
+	take_names(b, p);
 }
 
 mk_must mk_config_swap(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
@@ -296,6 +309,7 @@ mk_must mk_config_swap(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 	MK_TRY(mk_start_listeners(b, p, why));
 	swap(b, p);
 	mk_start_swapped(b);
+	mk_tell_reconfigured(b);
 	return MK_OK;
 }
 

@@ -12,37 +12,14 @@
 #include "agent/broker/flight.h"
 #include "agent/broker/missing.h"
 #include "agent/broker/rate.h"
+#include "agent/broker/replica.h"
+#include "agent/broker/revoked.h"
 #include "agent/broker/shadow.h"
 #include "agent/broker/statedb.h"
 #include "agent/broker/store.h"
+#include "agent/broker/wall.h"
 
 #define MK_TICK_MS     250
-#define MK_WATCHES_MAX 32u
-
-/* One backend as the broker knows it. */
-struct mk_replica {
-	struct mk_word name;
-	char type[16];
-	bool trust_tags;      /* its tags may allow; else they only deny */
-	bool require_tag;     /* what it does not tag with this environment is refused */
-	uint32_t epoch;       /* moves on when what the store holds may have changed: older tokens are fetched again */
-	uint64_t calls;
-	bool called;
-	enum mk_err last;     /* of the last call; NOT_FOUND and DISABLED are answers of a healthy store */
-	int64_t last_ok_ms;   /* wall clock */
-	uint32_t calls_per_hour; /* the most; 0: no limit */
-	bool told;            /* by the fetcher: how it fares */
-	struct mk_msg_endpoint endpoint;
-	int64_t told_ms;      /* boot clock */
-};
-
-/* An inotify descriptor and the name in its directory that matters. */
-struct mk_watch {
-	int fd;               /* owned */
-	struct mk_source *source;
-	uint8_t backend;
-	char file[256];
-};
 
 /* What is fetched of one's own accord (ahead.h). */
 struct mk_ahead {
@@ -62,13 +39,14 @@ struct mk_broker {
 	int64_t left_ms;                      /* boot clock: the last one closed its link, and the supervisor was not told; 0: no */
 	struct mk_http *http;                 /* NULL before the first configuration */
 	struct mk_credentials *credentials;   /* as well */
+	struct mk_clients *clients;           /* as well */
+	struct mk_pages *pages;               /* NULL only in tests that do without */
 	struct mk_timer *tick, *drain;
 	struct mk_lockdown_report lock;
-	bool draining;
-	bool in_turn; /* gate.h */
+	bool draining, in_turn; /* in_turn: gate.h */
 	int exit_code;
 	int proc_fd;                          /* /proc, to tell units; -1 in a pod */
-	int64_t started_ms;
+	int64_t started_ms, started_boot_ms;
 
 	/* the configuration in force */
 	uint32_t generation; /* 0: none yet */
@@ -82,15 +60,17 @@ struct mk_broker {
 	struct mk_conf_limits limits;
 	struct mk_conf_audit audit_conf;
 	uint8_t policy_digest[32];
-	bool record_due; /* the configuration's audit record is not written yet */
+	bool record_due, accept_rollback; /* the configuration's audit record is not written yet; an old database is taken */
 	struct mk_nobody nobody;
 	struct mk_bearer *bearer; /* NULL: no service-account token counts */
-	char state_dir[MK_PATH_MAX];
+	char state_dir[MK_PATH_MAX], statekey_file[MK_PATH_MAX];
 	uint32_t two_person; /* bits 1 << enum mk_action */
 	struct mk_replica replicas[MK_BACKENDS_MAX];
 	size_t n_replicas;
 	struct mk_word listeners[MK_LISTENERS_MAX + 1];
 	size_t n_listeners;
+	struct mk_word clients_of[MK_LISTENERS_MAX + 1]; /* of those, beside which libmakini's is */
+	size_t n_clients_of;
 	struct mk_watch watches[MK_WATCHES_MAX];
 	size_t n_watches;
 	struct mk_pending *pending;
@@ -104,13 +84,19 @@ struct mk_broker {
 	struct mk_rates *rates;
 	struct mk_missing *missing;
 	struct mk_ahead ahead;
+	struct mk_tell *tell;
+	struct mk_in_store *in_stores; /* calls under way (in_store.h) */
+	uint32_t writes;               /* numbers of their questions */
 	struct mk_statedb *db;   /* NULL only in tests that do without */
 	struct mk_frozen frozen; /* as in the database, or newer where that could not be written */
+	struct mk_statekey *statekey; /* NULL with db */
+	struct mk_revoked revoked;    /* as frozen */
+	struct mk_wall wall;          /* now.h, as what it keeps of it */
+	struct mk_wall_kept wall_kept;
 
 	/* health and status */
-	bool health_sent;
+	bool health_sent, audit_was_writable;
 	uint32_t reasons_sent;
-	bool audit_was_writable;
 	int64_t probe_ms, swept_ms, told_ms; /* boot clock; probe: the next look at stores that fail */
 	unsigned probes;                     /* looks since they failed */
 	struct mk_msg_role roles[MK_ROLE_COUNT];
@@ -128,6 +114,8 @@ struct mk_broker *mk_broker_free(struct mk_broker *b);
 int mk_broker_run(int link_fd);
 /* The last fetcher broke the table, or serves no more: the supervisor ends it. */
 void mk_broker_say_peer_broke(struct mk_broker *b);
+/* Asks the supervisor for a page, which comes with that number. */
+mk_must mk_broker_want_page(struct mk_broker *b, uint32_t number);
 /* Ends the loop. */
 void mk_broker_stop(struct mk_broker *b, int exit_code);
 

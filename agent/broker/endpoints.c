@@ -10,6 +10,7 @@
 #include "agent/base/clock.h"
 #include "agent/broker/ahead.h"
 #include "agent/broker/fetch.h"
+#include "agent/broker/now.h"
 #include "agent/broker/schedule.h"
 
 #include <string.h>
@@ -134,7 +135,7 @@ static bool somebody_lists(const struct mk_policy *p)
 /* Calls an hour to the backend that is asked, without its logins. */
 static double forecast(const struct mk_broker *b)
 {
-	struct sum s = { .b = b, .boot_ms = mk_boot_ms(), .wall_ms = mk_wall_ms() };
+	struct sum s = { .b = b, .boot_ms = mk_boot_ms(), .wall_ms = mk_now_ms(b) };
 	const int64_t ttl = b->refresh.ttl_ms;
 	mk_store_part(b->store, 0, 1, add_entry, &s);
 	const size_t known = names_to_hand_out(b);
@@ -158,7 +159,7 @@ static void one(const struct mk_replica *r, struct mk_store_status *ret)
 	const bool ok = r->last == MK_OK || r->last == MK_NOT_FOUND || r->last == MK_DISABLED;
 	*ret = (struct mk_store_status){
 		.name = r->name, .calls = r->calls, .last_ok_ms = r->last_ok_ms, .limit = r->calls_per_hour,
-		.health = !r->called ? "unknown" : ok ? "ok" : "failing", .told = r->told, .endpoint = r->endpoint,
+		.health = !r->called ? "unknown" : ok ? "ok" : "failing", .writable = r->writable, .told = r->told, .endpoint = r->endpoint,
 		.seen = ok ? MK_OK : r->last,
 	};
 	memcpy(ret->type, r->type, sizeof ret->type);

@@ -5,6 +5,7 @@
  */
 #include "agent/broker/environment.h"
 
+#include "agent/broker/pages.h"
 #include "mk/own.h"
 
 bool mk_environment_fits(const struct mk_broker *b, uint8_t backend, const struct mk_tag *tags, size_t n)
@@ -43,8 +44,10 @@ struct others {
 static void tell_other(void *arg, const struct mk_entry *e)
 {
 	const struct others *o = arg;
-	if (e != o->than && (e->at[MK_SLOT_CURRENT].mark == o->mark || e->at[MK_SLOT_PREVIOUS].mark == o->mark))
+	if (e != o->than && (e->at[MK_SLOT_CURRENT].mark == o->mark || e->at[MK_SLOT_PREVIOUS].mark == o->mark)) {
 		mk_alarm_raise(o->b, MK_ALARM_ONE_VALUE_TWO_NAMES, e->name.s);
+		mk_pages_move(o->b, &e->name); /* it is not handed out any more */
+	}
 }
 
 static void tell_others(struct mk_broker *b, const struct mk_entry *e, enum mk_slot slot)

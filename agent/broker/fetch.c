@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Nothing is kept across an await but the flight's number. A frame from the fetcher
- * that does not hold costs it the link; open questions wait for the next one.
+ * Questions, and what their answers change. Nothing is kept across an await but the
+ * flight's number.
  */
-#include "agent/broker/fetch.h"
-
-#include "agent/broker/bearer.h"
-#include "agent/broker/environment.h"
+#include "agent/broker/fetch_part.h"
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/broker/endpoints.h"
-#include "agent/broker/schedule.h"
+#include "agent/broker/acts_revoke.h"
+#include "agent/broker/environment.h"
+#include "agent/broker/in_store.h"
+#include "agent/broker/now.h"
+#include "agent/broker/pages.h"
+#include "agent/broker/standing.h"
+#include "agent/broker/tell.h"
 #include "mk/own.h"
 
-#include <sodium.h>
-
 #define QUESTION_MAX 512
-#define LEFT_MS      1000 /* one that has ended closes its link, too, and its supervisor sees that by itself */
-
-static const struct mk_flight_key the_list = { .kind = MK_FLIGHT_LIST };
 
 /* ---- questions ---- */
 
@@ -48,7 +45,7 @@ static void ask(struct mk_broker *b, struct mk_flight *f)
 		f->sent = false; /* the tick asks again */
 }
 
-static void ask_backend(struct mk_broker *b, struct mk_flight *f, uint8_t backend)
+void mk_fetch_ask_backend(struct mk_broker *b, struct mk_flight *f, uint8_t backend)
 {
 	f->backend = backend;
 	f->epoch = b->replicas[backend].epoch;
@@ -65,7 +62,7 @@ static mk_must flight_for(struct mk_broker *b, const struct mk_flight_key *key, 
 		return MK_NOT_READY;
 	MK_TRY(mk_flight_begin(b->flights, key, uid, ret));
 	(*ret)->deadline_ms = mk_boot_ms() + MK_FLIGHT_MS;
-	ask_backend(b, *ret, 0);
+	mk_fetch_ask_backend(b, *ret, 0);
 	return MK_OK;
 }
 
@@ -87,6 +84,7 @@ void mk_fetch_changed(struct mk_broker *b, size_t backend)
 	size_t at = 0;
 	b->replicas[backend].epoch++;
 	mk_missing_clear(b->missing);
+	mk_tell_stores_changed(b);
 	for (struct mk_flight *f; (f = mk_flight_each(b->flights, &at));)
 		if (f->backend == backend)
 			f->joinable = false; /* it may bring what was there before the change */
@@ -94,6 +92,7 @@ void mk_fetch_changed(struct mk_broker *b, size_t backend)
 
 void mk_fetch_changed_all(struct mk_broker *b)
 {
+	mk_pages_move_all(b); /* what clients repeat, too */
 	for (size_t i = 0; i < b->n_replicas; i++)
 		mk_fetch_changed(b, i);
 }
@@ -102,7 +101,7 @@ void mk_fetch_again(struct mk_broker *b)
 {
 	size_t at = 0;
 	for (struct mk_flight *f; (f = mk_flight_each(b->flights, &at));)
-		ask_backend(b, f, 0);
+		mk_fetch_ask_backend(b, f, 0);
 }
 
 /* ---- answers ---- */
@@ -120,7 +119,7 @@ static bool healthy(enum mk_err e)
 }
 
 /* Logged when a store's health turns, not at each call. */
-static void note_call(struct mk_broker *b, uint8_t backend, enum mk_err e)
+void mk_fetch_note_call(struct mk_broker *b, uint8_t backend, enum mk_err e)
 {
 	struct mk_replica *r = &b->replicas[backend];
 	const bool was = !r->called || healthy(r->last);
@@ -148,7 +147,7 @@ static enum mk_slot slot_of(const struct mk_flight *f)
 	return f->key.previous ? MK_SLOT_PREVIOUS : MK_SLOT_CURRENT;
 }
 
-static void note_failure(struct mk_broker *b, const struct mk_flight *f)
+void mk_fetch_note_failure(struct mk_broker *b, const struct mk_flight *f)
 {
 	const struct mk_failure failure = { .at_ms = mk_boot_ms(), .backend = f->backend, .epoch = f->epoch };
 	if (f->key.kind == MK_FLIGHT_GET)
@@ -160,19 +159,21 @@ static void note_failure(struct mk_broker *b, const struct mk_flight *f)
 static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const struct mk_msg_fetched *m, bool disabled)
 {
 	const char *fault = NULL;
-	const struct mk_fetched got = {
+	struct mk_fetched got = {
 		.name = f->key.name, .slot = slot_of(f), .version = m->err == MK_OK ? m->meta.version : "",
 		.created_ms = m->err == MK_OK ? m->meta.created_ms : MK_TIME_NONE, .disabled = disabled,
 		.leaves = m->leaves, .backend = f->backend, .epoch = f->epoch,
 		.tags = m->meta.tags, .n_tags = m->err == MK_OK ? m->meta.n_tags : 0,
-		.wall_ms = mk_wall_ms(), .boot_ms = mk_boot_ms(),
+		.wall_ms = mk_now_ms(b), .boot_ms = mk_boot_ms(),
 	};
+	got.disabled = mk_revoked_take(b, &got) || disabled; /* of one that is revoked only the tags stay: by them policy may decide who is told */
 	const enum mk_err e = mk_store_put(b->store, &got, &fault);
 	if (e == MK_BACKEND)
 		mk_log(MK_WARN, "secret_unusable", MK_KV_S("connection", f->key.name.s), MK_KV_S("fault", fault ? fault : ""));
 	else if (e == MK_NO_MEMORY)
 		mk_alarm_raise(b, MK_ALARM_STORE_FULL, "");
 	else if (e == MK_OK) {
+		mk_revoked_look(b, &got);
 		mk_environment_look(b, &got);
 		mk_missing_drop(b->missing, &f->key.name, f->key.previous);
 		mk_alarm_clear(b, MK_ALARM_STORE_FULL, "");
@@ -183,6 +184,7 @@ static enum mk_err keep(struct mk_broker *b, const struct mk_flight *f, const st
 static void not_there(struct mk_broker *b, const struct mk_flight *f)
 {
 	mk_store_remove(b->store, &f->key.name, slot_of(f));
+	mk_revoked_absent(b, &f->key.name, slot_of(f));
 	mk_environment_settle(b);
 	if (f->joinable) /* else the store has changed since it was asked */
 		mk_missing_add(b->missing, &f->key.name, f->key.previous, mk_boot_ms());
@@ -198,10 +200,12 @@ static enum mk_err apply_get(struct mk_broker *b, const struct mk_flight *f, con
 		if (kept == MK_OK)
 			return e;
 	}
+	if (e == MK_BACKEND && f->key.previous)
+		mk_revoked_absent(b, &f->key.name, MK_SLOT_PREVIOUS); /* it refuses previous versions: to ask again is no use */
 	if (e == MK_NOT_FOUND)
 		not_there(b, f);
 	else
-		note_failure(b, f);
+		mk_fetch_note_failure(b, f);
 	return e;
 }
 
@@ -209,11 +213,20 @@ static bool next_backend(struct mk_broker *b, struct mk_flight *f, enum mk_err e
 {
 	if (healthy(e) || (size_t)f->backend + 1 >= b->n_replicas)
 		return false;
-	ask_backend(b, f, (uint8_t)(f->backend + 1));
+	mk_fetch_ask_backend(b, f, (uint8_t)(f->backend + 1));
 	return true;
 }
 
-static mk_must on_fetched(struct mk_broker *b, struct mk_span body)
+/* A store may give its tokens but not their names, nor what a previous version takes: that it refuses those says nothing of its health. */
+static void note_extra(struct mk_broker *b, uint8_t backend, enum mk_err e)
+{
+	if (e == MK_BACKEND)
+		b->replicas[backend].calls++;
+	else
+		mk_fetch_note_call(b, backend, e);
+}
+
+mk_must mk_fetch_on_fetched(struct mk_broker *b, struct mk_span body)
 {
 	struct mk_msg_fetched m;
 	MK_TRY(mk_msg_fetched_read(body, &m));
@@ -223,20 +236,19 @@ static mk_must on_fetched(struct mk_broker *b, struct mk_span body)
 	if (f->key.kind != MK_FLIGHT_GET)
 		return MK_BAD_REQUEST;
 	const enum mk_err e = as_store_error(m.err);
-	note_call(b, f->backend, e);
+	(f->key.previous ? note_extra : mk_fetch_note_call)(b, f->backend, e);
 	if (next_backend(b, f, e))
 		return MK_OK;
-	mk_flight_end(b->flights, f, apply_get(b, f, &m, e));
+	const struct mk_flight_key key = f->key;
+	struct mk_stood before;
+	mk_standing_before(b, &key.name, &before);
+	const enum mk_err done = apply_get(b, f, &m, e);
+	if (!key.previous)
+		mk_standing_after(b, &key.name, &before, done);
+	mk_flight_end(b->flights, f, done);
+	mk_tell_fetch_ended(b);
+	mk_in_store_go_on(b); /* one may have waited for this value */
 	return MK_OK;
-}
-
-/* A store may give its tokens but not their names: that it refuses a list says nothing of its health. */
-static void note_list(struct mk_broker *b, uint8_t backend, enum mk_err e)
-{
-	if (e == MK_BACKEND)
-		b->replicas[backend].calls++;
-	else
-		note_call(b, backend, e);
 }
 
 /* A listing has no name that could be missing. */
@@ -246,7 +258,7 @@ static enum mk_err list_error(enum mk_err e)
 	return known ? e : MK_BACKEND;
 }
 
-static mk_must on_listed(struct mk_broker *b, struct mk_span body)
+mk_must mk_fetch_on_listed(struct mk_broker *b, struct mk_span body)
 {
 	struct mk_msg_listed m = { .items = b->page };
 	MK_TRY(mk_msg_listed_read(body, &m));
@@ -256,7 +268,7 @@ static mk_must on_listed(struct mk_broker *b, struct mk_span body)
 	if (f->key.kind != MK_FLIGHT_LIST)
 		return MK_BAD_REQUEST;
 	enum mk_err e = as_store_error(m.err);
-	note_list(b, f->backend, e);
+	note_extra(b, f->backend, e);
 	if (next_backend(b, f, e))
 		return MK_OK;
 	if (e == MK_OK)
@@ -273,112 +285,7 @@ static mk_must on_listed(struct mk_broker *b, struct mk_span body)
 	if (e == MK_OK)
 		mk_directory_set(&b->directory, &f->names, f->backend, f->epoch, mk_boot_ms());
 	else
-		note_failure(b, f);
+		mk_fetch_note_failure(b, f);
 	mk_flight_end(b->flights, f, list_error(e));
 	return MK_OK;
-}
-
-/* ---- the link ---- */
-
-static enum mk_err on_frame(void *arg, struct mk_frame *f)
-{
-	struct mk_broker *b = arg;
-	enum mk_err e = MK_BAD_REQUEST;
-	if (f->type == MK_MSG_FETCH_DONE)
-		e = on_fetched(b, f->body);
-	else if (f->type == MK_MSG_LIST_DONE)
-		e = on_listed(b, f->body);
-	else if (f->type == MK_MSG_ENDPOINT_STATE)
-		e = mk_endpoints_take(b, f->body);
-	else if (f->type == MK_MSG_KEYS)
-		e = mk_bearer_keys(b, f->body);
-	mk_health_check(b);
-	return e;
-}
-
-static void no_fetcher(struct mk_broker *b)
-{
-	size_t at = 0;
-	b->fetcher = mk_link_free(b->fetcher);
-	for (struct mk_flight *f; (f = mk_flight_each(b->flights, &at));)
-		f->sent = false;
-}
-
-static void on_gone(void *arg, enum mk_err e, enum mk_msg at)
-{
-	struct mk_broker *b = arg;
-	if (e != MK_OK)
-		mk_log(MK_ERROR, "fetcher_link_dropped", MK_KV_S("err", mk_err_word(e)),
-		       MK_KV_S("at", at < MK_MSG_COUNT ? mk_msgs[at].name : ""));
-	no_fetcher(b);
-	if (e != MK_OK)
-		mk_broker_say_peer_broke(b);
-	else
-		b->left_ms = mk_boot_ms();
-	mk_health_check(b);
-}
-
-static void ask_unsent(struct mk_broker *b)
-{
-	size_t at = 0;
-	for (struct mk_flight *f; b->fetcher && (f = mk_flight_each(b->flights, &at));)
-		if (!f->sent)
-			ask_backend(b, f, f->backend); /* from the start: what the store holds now is what counts */
-}
-
-mk_must mk_fetch_peer(struct mk_broker *b, int fd)
-{
-	mk_fd owned = fd;
-	no_fetcher(b);
-	b->peers++;
-	b->left_ms = 0;
-	MK_TRY(mk_link_new(b->loop, owned, MK_ROLE_BROKER, MK_ROLE_FETCHER, on_frame, on_gone, b, &b->fetcher));
-	owned = -1;
-	if (b->swapped) /* it may have been configured anew */
-		mk_fetch_changed_all(b);
-	b->swapped = b->other_stores = false;
-	ask_unsent(b);
-	mk_health_check(b);
-	return MK_OK;
-}
-
-static void give_up(struct mk_broker *b, struct mk_flight *f)
-{
-	const enum mk_err e = f->sent ? MK_TIMEOUT : MK_NOT_READY;
-	if (f->sent)
-		note_call(b, f->backend, e);
-	note_failure(b, f);
-	mk_flight_end(b->flights, f, e);
-}
-
-/* So that the instance heals soon, also while nobody asks. */
-static void probe(struct mk_broker *b, int64_t now)
-{
-	if (!mk_fetch_failing(b)) {
-		b->probes = 0;
-	} else if (b->fetcher && now >= b->probe_ms) {
-		b->probe_ms = now + mk_schedule_probe(b->probes++, (uint16_t)randombytes_uniform(UINT16_MAX));
-		mk_fetch_start(b, &the_list, b->nobody.own_uid);
-	}
-}
-
-/* One that closed its link and lives is of no use to anybody, however well it answers its supervisor. */
-static void tell_of_left(struct mk_broker *b, int64_t now)
-{
-	if (b->left_ms == 0 || now - b->left_ms < LEFT_MS)
-		return;
-	b->left_ms = 0;
-	mk_broker_say_peer_broke(b);
-}
-
-void mk_fetch_tick(struct mk_broker *b)
-{
-	const int64_t now = mk_boot_ms();
-	size_t at = 0;
-	for (struct mk_flight *f; (f = mk_flight_each(b->flights, &at));)
-		if (now >= f->deadline_ms)
-			give_up(b, f);
-	ask_unsent(b);
-	probe(b, now);
-	tell_of_left(b, now);
 }

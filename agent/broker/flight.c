@@ -136,6 +136,7 @@ mk_must mk_flight_join(struct mk_flights *fs, struct mk_flight *f, struct mk_wai
 	MK_TRY(count_in(fs, w->uid, per_uid));
 	w->ref = (struct mk_ref){ (uint32_t)(f - fs->slot), f->gen };
 	w->waiting = true;
+	w->for_change = false;
 	w->prev = NULL;
 	w->next = f->first;
 	if (f->first)
@@ -144,11 +145,10 @@ mk_must mk_flight_join(struct mk_flights *fs, struct mk_flight *f, struct mk_wai
 	return MK_OK;
 }
 
-void mk_flight_leave(struct mk_flights *fs, struct mk_waiter *w)
+/* One in a list that does not know of it any more is not a waiter: its memory is somebody else's by now. */
+static void unhook(struct mk_flights *fs, struct mk_waiter *w)
 {
-	if (!w->waiting)
-		return;
-	mk_assert(w->ref.slot < fs->high && fs->slot[w->ref.slot].gen == w->ref.gen);
+	mk_assert(w->waiting && w->ref.slot < fs->high && fs->slot[w->ref.slot].gen == w->ref.gen);
 	if (w->prev)
 		w->prev->next = w->next;
 	else
@@ -160,13 +160,19 @@ void mk_flight_leave(struct mk_flights *fs, struct mk_waiter *w)
 	count_out(fs, w->uid);
 }
 
+void mk_flight_leave(struct mk_flights *fs, struct mk_waiter *w)
+{
+	if (w->waiting)
+		unhook(fs, w);
+}
+
 void mk_flight_end(struct mk_flights *fs, struct mk_flight *f, enum mk_err err)
 {
 	f->joinable = false;
 	f->sent = false;
 	while (f->first) {
 		struct mk_waiter *w = f->first;
-		mk_flight_leave(fs, w);
+		unhook(fs, w);
 		w->fetched = true;
 		w->err = err;
 		w->woken(w);
@@ -181,7 +187,7 @@ struct mk_flights *mk_flights_free(struct mk_flights *fs)
 		size_t at = 0;
 		for (struct mk_flight *f; (f = mk_flight_each(fs, &at));) {
 			while (f->first)
-				mk_flight_leave(fs, f->first);
+				unhook(fs, f->first);
 			mk_names_done(&f->names);
 		}
 		free(fs);

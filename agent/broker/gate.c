@@ -13,6 +13,8 @@
 #include "agent/broker/etag.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/gate_part.h"
+#include "agent/broker/now.h"
+#include "agent/broker/tell.h"
 
 /* One call's way; nothing of it outlives the call. */
 struct get {
@@ -38,6 +40,8 @@ const char *mk_state_word(enum mk_state s)
 		return "previous";
 	case MK_STATE_EXPIRED:
 		return "expired";
+	case MK_STATE_REVOKED:
+		return "revoked";
 	}
 	return "unknown";
 }
@@ -54,9 +58,9 @@ static enum mk_slot slot_of(const struct get *g)
 	return g->ask->previous ? MK_SLOT_PREVIOUS : MK_SLOT_CURRENT;
 }
 
-static bool expired(const struct mk_version *v)
+static bool expired(const struct get *g, const struct mk_version *v)
 {
-	return v->expires_ms != MK_TIME_NONE && mk_wall_ms() >= v->expires_ms;
+	return v->expires_ms != MK_TIME_NONE && mk_now_ms(g->b) >= v->expires_ms;
 }
 
 static int64_t age_ms(const struct mk_version *v)
@@ -95,13 +99,13 @@ static bool fresh(const struct get *g, const struct mk_version *v)
 		return false;
 	if (mk_gate_changed(g->b, v->backend, v->epoch) || age_ms(v) >= mk_gate_ttl(g->b, g->entry->jitter))
 		return false;
-	return !expired(v) || age_ms(v) < MK_PAUSE_MS;
+	return !expired(g, v) || age_ms(v) < MK_PAUSE_MS;
 }
 
 /* May it be served although the store could not be asked? Never past its expiry. */
 static bool good_stale(const struct get *g, const struct mk_version *v)
 {
-	return !expired(v) && age_ms(v) < g->b->refresh.ttl_ms + g->b->refresh.serve_stale_ms;
+	return !expired(g, v) && age_ms(v) < g->b->refresh.ttl_ms + g->b->refresh.serve_stale_ms;
 }
 
 /* ---- may they ---- */
@@ -164,6 +168,8 @@ static mk_must may_get(struct get *g, struct mk_caller *c, unsigned *retry_after
 		return mk_gate_deny(g->b, &g->rec, MK_DENIED);
 	if (g->b->frozen.on)
 		return mk_gate_deny(g->b, &g->rec, MK_FROZEN);
+	if (mk_revoked_name(&g->b->revoked, &g->ask->name))
+		return mk_gate_deny(g->b, &g->rec, MK_REVOKED);
 	if (g->paid)
 		return MK_OK;
 	if (mk_gate_rate(g->b, c, &v, retry_after_s) != MK_OK)
@@ -179,9 +185,11 @@ static mk_must settle(struct get *g, const struct mk_version *v, bool stale)
 		return MK_BACKEND;
 	if (mk_store_twice(g->b->store, &g->ask->name, v))
 		return MK_BACKEND;
+	if (mk_revoked_value(&g->b->revoked, v->print))
+		return MK_REVOKED;
 	if (v->disabled)
 		return MK_DISABLED;
-	if (expired(v))
+	if (expired(g, v))
 		return MK_EXPIRED;
 	g->version = v;
 	g->stale = stale;
@@ -230,6 +238,8 @@ static enum mk_err choice_failed(struct get *g, enum mk_err e)
 {
 	if (mk_err_retry(e) && e != MK_RATE_LIMITED)
 		return e; /* not a decision: nothing was refused */
+	if (e == MK_EXPIRED)
+		g->rec.detail = mk_now_doubt(g->b);
 	return mk_gate_deny(g->b, &g->rec, e);
 }
 
@@ -241,6 +251,7 @@ static void describe(const struct get *g, struct mk_answer *a)
 	a->cache = g->stale ? MK_CACHE_STALE : g->ask->waited ? MK_CACHE_MISS : MK_CACHE_HIT;
 	a->expires_ms = v->expires_ms;
 	a->age_s = age_ms(v) / 1000;
+	a->fetched_ms = v->fetched_ms;
 	_Static_assert(sizeof a->token_type > MK_TOKEN_TYPE_MAX && sizeof a->version > MK_VERSION_MAX, "whole");
 	memcpy(a->version, v->version, strlen(v->version) + 1);
 	memcpy(a->token_type, v->token_type, strlen(v->token_type) + 1);
@@ -270,6 +281,8 @@ static mk_must hand_out(struct get *g, struct mk_answer *a)
 	MK_TRY(mk_secret_new(mk_store_plain_len(g->version), &leaves));
 	MK_TRY(mk_secret_new(MK_ANSWER_FRAME + g->version->token_room, &room));
 	g->rec.event = "grant";
+	if (g->ask->by_library)
+		g->rec.detail = "libmakini";
 	g->rec.version = a->version;
 	g->rec.state = mk_state_word(a->state);
 	MK_TRY(mk_audit_write(g->b->audit, &g->rec));
@@ -287,22 +300,44 @@ static mk_must hand_out(struct get *g, struct mk_answer *a)
 	return MK_OK;
 }
 
+/* It has what is current, and asked to be told of the next. */
+static bool goes_on_waiting(const struct get *g)
+{
+	const int64_t now = mk_boot_ms();
+	if (g->ask->wait_ms == 0 || g->b->draining)
+		return false;
+	if (g->w->until_ms == 0)
+		g->w->until_ms = now + g->ask->wait_ms;
+	return now < g->w->until_ms;
+}
+
 static mk_must answer(struct get *g, struct mk_answer *ret)
 {
 	struct mk_answer a = { 0 };
 	describe(g, &a);
 	g->entry->at[slot_of(g)].used = true;
 	a.not_modified = g->ask->if_none_match.n > 0 && mk_etag_match(g->ask->if_none_match, a.etag);
+	if (a.not_modified && goes_on_waiting(g)) {
+		const enum mk_err e = mk_tell_wait(g->b, &g->ask->name, g->w);
+		return e == MK_RATE_LIMITED ? mk_gate_deny(g->b, &g->rec, e) : e;
+	}
 	if (!a.not_modified)
 		MK_TRY(a.has_token ? hand_out(g, &a) : hand_out_frame(g, &a));
 	*ret = a;
 	return MK_OK;
 }
 
+/* What changed since the last decision. */
+static void look(struct mk_broker *b)
+{
+	mk_now_look(b);
+	mk_watch_poll(b);
+}
+
 void mk_gate_turn(struct mk_broker *b, bool begins)
 {
 	if (begins && b->generation != 0)
-		mk_watch_poll(b);
+		look(b);
 	b->in_turn = begins;
 	if (b->audit)
 		mk_audit_turn(b->audit, begins);
@@ -312,9 +347,9 @@ static mk_must get(struct get *g, struct mk_caller *c, struct mk_answer *ret, un
 {
 	struct mk_waiter *w = g->w;
 	if (!g->b->in_turn)
-		mk_watch_poll(g->b);
+		look(g->b);
 	w->uid = c->evidence.uid;
-	g->paid = w->fetched;
+	g->paid = w->fetched || w->changed;
 	g->names_asked = w->for_names;
 	if (w->for_names)
 		w->for_names = w->fetched = false; /* that was not yet the fetch for the token */

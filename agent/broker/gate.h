@@ -15,6 +15,7 @@
 #include "policy/policy.h"
 
 struct mk_broker;
+struct mk_uid;
 
 /* A caller: evidence pinned at accept, the service looked up again whenever the policy changed. */
 struct mk_caller {
@@ -25,7 +26,7 @@ struct mk_caller {
 };
 
 enum mk_cache { MK_CACHE_HIT, MK_CACHE_MISS, MK_CACHE_STALE };
-enum mk_state { MK_STATE_CURRENT = 1, MK_STATE_PREVIOUS, MK_STATE_EXPIRED };
+enum mk_state { MK_STATE_CURRENT = 1, MK_STATE_PREVIOUS, MK_STATE_EXPIRED, MK_STATE_REVOKED };
 const char *mk_state_word(enum mk_state s);
 
 /* An entity tag without its quotes: of version, mapping and granted fields. */
@@ -37,7 +38,9 @@ struct mk_ask {
 	int64_t max_age_ms;        /* ?max_age=: fetched longer ago than this is fetched again; 0: as fresh as the ttl wants it */
 	const char *not_version;   /* ?not=: this version was refused to the caller, look for another; NULL: none */
 	bool waited;               /* the caller was woken after a fetch: X-Cache is a miss */
+	int64_t wait_ms;           /* ?wait=: where the caller has it, the answer waits for a change for so long; 0: it does not */
 	bool bare;                 /* the answer is to be the bare token: denied where policy does not give access_token */
+	bool by_library;           /* for libmakini, which may repeat it: the record of a grant says so */
 	struct mk_span if_none_match; /* the header's raw value, "" where there is none; list and * as RFC 9110 13.1.2 */
 };
 
@@ -49,6 +52,7 @@ struct mk_answer {
 	enum mk_cache cache;
 	int64_t expires_ms;        /* wall clock, or MK_TIME_NONE */
 	int64_t age_s;             /* since it was fetched */
+	int64_t fetched_ms;        /* boot clock */
 	bool stale;
 	char token_type[32];       /* "bearer" where the store says nothing */
 	bool has_token;            /* policy gives access_token; without it nothing is unsealed */
@@ -69,7 +73,15 @@ struct mk_waiter {
 	bool waiting;
 	bool fetched;             /* a fetch for it ended: fail with `err` rather than begin another */
 	bool for_names;           /* it is, or was, a fetch of the names, before the one that may follow */
+	uint32_t tried;           /* a stream's: so many of its connections were fetched for their tags, or need not be */
 	enum mk_err err;
+	/* ?wait= (tell.c) */
+	bool for_change;          /* it waits for a change, not for a fetch */
+	bool changed;             /* it did, and has paid: decide again */
+	int64_t until_ms;         /* boot clock; 0: not set yet */
+	struct mk_waiter **head;
+	void *of;
+	struct mk_uid *counted;
 };
 void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w);
 
@@ -78,7 +90,7 @@ void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w);
 void mk_gate_turn(struct mk_broker *b, bool begins);
 
 /* OK with *ret filled; OK with w->waiting true: answer later, when woken; or an error:
- * DENIED, NOT_FOUND (only where an allow rule covers the name), EXPIRED, DISABLED, RATE_LIMITED
+ * DENIED, NOT_FOUND (only where an allow rule covers the name), REVOKED, EXPIRED, DISABLED, RATE_LIMITED
  * (*retry_after_s), BACKEND, TIMEOUT, AUDIT (no record, no token), NOT_READY, NO_MEMORY. */
 mk_must mk_gate_get(struct mk_broker *b, struct mk_caller *c, const struct mk_ask *ask, struct mk_waiter *w,
 		    struct mk_answer *ret, unsigned *retry_after_s);
@@ -104,9 +116,15 @@ struct mk_subject mk_gate_subject(const struct mk_broker *b, const struct mk_nam
 /* Would policy let it through? Not recorded: only for what must not even be read of others (a body). */
 bool mk_gate_would(struct mk_broker *b, struct mk_caller *c, enum mk_action action);
 
+/* The same of an action on connections that are not known yet: would any rule let it through for any? */
+bool mk_gate_might(struct mk_broker *b, struct mk_caller *c, enum mk_action action);
+
 /* A request that never reached a decision on a name (bad name, unknown path, wrong method, too many
  * connections): counted and written to the audit log as a coalesced denial. */
 void mk_gate_refused(struct mk_broker *b, struct mk_caller *c, enum mk_err why);
+
+/* May it be the clock's fault that a token counts as expired? */
+bool mk_gate_clock_in_doubt(const struct mk_broker *b);
 
 /* Looks the caller's service up under the policy in force (whoami). */
 const struct mk_service *mk_gate_who(struct mk_broker *b, struct mk_caller *c);

@@ -6,6 +6,7 @@
 #include "agent/base/clock.h"
 #include "agent/broker/fetch.h"
 #include "agent/broker/gate_part.h"
+#include "agent/broker/now.h"
 
 #define LIST_MAX  1000u
 #define CALL_NAMES 100u /* looking through so many names costs what another call does */
@@ -43,10 +44,16 @@ static void describe(struct mk_broker *b, const struct mk_listed *from, struct m
 	const struct mk_version *v = e ? &e->at[MK_SLOT_CURRENT] : NULL;
 	*to = (struct mk_list_item){ .name = from->name, .state = MK_STATE_CURRENT, .expires_ms = MK_TIME_NONE };
 	memcpy(to->version, from->version, sizeof to->version);
+	if (mk_revoked_name(&b->revoked, &from->name)) {
+		to->state = MK_STATE_REVOKED;
+		return;
+	}
 	if (!v || !v->held || strcmp(v->version, from->version) != 0)
 		return;
 	to->expires_ms = v->expires_ms;
-	if (v->expires_ms != MK_TIME_NONE && mk_wall_ms() >= v->expires_ms)
+	if (mk_revoked_value(&b->revoked, v->print))
+		to->state = MK_STATE_REVOKED;
+	else if (v->expires_ms != MK_TIME_NONE && mk_now_ms(b) >= v->expires_ms)
 		to->state = MK_STATE_EXPIRED;
 }
 
@@ -88,6 +95,7 @@ mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_n
 	struct mk_audit_rec rec;
 	if (b->generation == 0)
 		return MK_NOT_READY;
+	mk_now_look(b);
 	mk_watch_poll(b);
 	MK_TRY(may_list(b, c, w, &rec, retry_after_s));
 	w->uid = c->evidence.uid;

@@ -6,7 +6,9 @@
 #include "agent/broker/gate_part.h"
 
 #include "agent/base/clock.h"
+#include "agent/broker/now.h"
 #include "agent/broker/schedule.h"
+#include "agent/broker/tell.h"
 
 #define RULE_DEFAULT (MK_NO_RULE - 1) /* the bucket of all calls without a rate of their own */
 
@@ -120,15 +122,17 @@ bool mk_gate_try_again(const struct mk_failure *f)
 	return mk_boot_ms() - f->at_ms >= MK_PAUSE_MS;
 }
 
-mk_must mk_gate_may(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret)
+mk_must mk_gate_may_with(struct mk_broker *b, struct mk_caller *c, enum mk_action action, const struct mk_name *name,
+			 struct mk_audit_rec *ret)
 {
 	struct mk_audit_rec rec;
 	if (b->generation == 0)
 		return MK_NOT_READY;
 	mk_gate_record(b, c, action, &rec);
-	const struct mk_subject instance = { 0 };
-	const struct mk_verdict v = mk_policy_check(b->policy, c->service, action, &instance);
-	mk_shadow_compare(b, c, action, &instance, &v);
+	const struct mk_subject instance = { 0 }, about = name ? mk_gate_subject(b, name) : instance;
+	const struct mk_verdict v = mk_policy_check(b->policy, c->service, action, &about);
+	mk_shadow_compare(b, c, action, &about, &v);
+	rec.connection = name ? name->s : NULL;
 	rec.rule_line = mk_gate_line(b, &v);
 	if (v.decision != MK_ALLOW)
 		return mk_gate_deny(b, &rec, MK_DENIED);
@@ -136,6 +140,23 @@ mk_must mk_gate_may(struct mk_broker *b, struct mk_caller *c, enum mk_action act
 		return mk_gate_deny(b, &rec, MK_RATE_LIMITED);
 	*ret = rec;
 	return MK_OK;
+}
+
+mk_must mk_gate_may(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret)
+{
+	return mk_gate_may_with(b, c, action, NULL, ret);
+}
+
+bool mk_gate_might(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	if (!mk_gate_who(b, c))
+		return false;
+	for (uint32_t i = 0; i < mk_policy_rules(b->policy); i++) {
+		const struct mk_rule *r = mk_policy_rule(b->policy, i);
+		if (!r->deny && (r->actions & UINT32_C(1) << action) && mk_policy_concerns(b->policy, i, c->service))
+			return true;
+	}
+	return false;
 }
 
 bool mk_gate_would(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
@@ -161,7 +182,15 @@ void mk_gate_refused(struct mk_broker *b, struct mk_caller *c, enum mk_err why)
 	mk_ignore(mk_gate_deny(b, &rec, why), "what is answered is decided by who refused");
 }
 
+bool mk_gate_clock_in_doubt(const struct mk_broker *b)
+{
+	return mk_now_doubt(b) != NULL;
+}
+
 void mk_waiter_cancel(struct mk_broker *b, struct mk_waiter *w)
 {
-	mk_flight_leave(b->flights, w);
+	if (w->for_change)
+		mk_tell_leave(b, w);
+	else
+		mk_flight_leave(b->flights, w);
 }

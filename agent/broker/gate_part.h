@@ -16,6 +16,9 @@ void mk_gate_record(struct mk_broker *b, struct mk_caller *c, enum mk_action act
 int64_t mk_gate_line(const struct mk_broker *b, const struct mk_verdict *v);
 /* May this caller do this to the instance? A denial is recorded; else *ret is the record that is still to be written. */
 mk_must mk_gate_may(struct mk_broker *b, struct mk_caller *c, enum mk_action action, struct mk_audit_rec *ret);
+/* The same with one connection, which the record borrows; NULL: the instance. */
+mk_must mk_gate_may_with(struct mk_broker *b, struct mk_caller *c, enum mk_action action, const struct mk_name *name,
+			 struct mk_audit_rec *ret);
 /* Is what is held of the names still as the store has it? */
 bool mk_gate_names_fresh(const struct mk_broker *b);
 /* Writes the denial, then returns why; AUDIT where it could not be written. */

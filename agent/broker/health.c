@@ -6,9 +6,12 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/broker/bearer.h"
+#include "agent/broker/client.h"
 #include "agent/broker/core.h"
 #include "agent/broker/endpoints.h"
 #include "agent/broker/fetch.h"
+#include "agent/broker/pages.h"
+#include "agent/broker/tell.h"
 
 #define BIT(r) (1u << (r))
 #define TELL_HEAD_MS 60000
@@ -96,6 +99,8 @@ void mk_broker_status(const struct mk_broker *b, struct mk_broker_status *ret)
 		.generation = b->generation, .started_ms = b->started_ms, .tokens = (uint32_t)mk_store_count(b->store),
 		.waiters = (uint32_t)mk_flights_waiting(b->flights), .secrets_in_use = mk_secret_in_use(),
 		.n_stores = b->n_replicas, .alarms = b->alarms,
+		.uptime_ms = mk_boot_ms() - b->started_boot_ms, .streams = mk_tell_watchers(b), .polls = mk_tell_waiting(b),
+		.clients = mk_clients_count(b->clients), .pages = mk_pages_count(b),
 	};
 	ret->shadow = b->shadow.status;
 	_Static_assert(sizeof ret->roles == sizeof b->roles, "copied whole");

@@ -6,7 +6,7 @@
  */
 #include "agent/broker/http.h"
 
-#include "agent/broker/http_conn.h"
+#include "agent/broker/http_watch.h"
 #include "mk/own.h"
 
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static void on_wake(void *arg)
 {
 	struct mk_http *h = arg;
 	mk_conn_resume_woken(h, WAKE_MOST);
-	if (h->woken)
+	if (mk_streams_resume(h) || h->woken)
 		mk_timer_set(h->wake, 0);
 }
 
@@ -143,8 +143,9 @@ void mk_http_keep(struct mk_http *h, const struct mk_word *names, size_t n)
 		mk_timer_set(h->sweep, MK_SWEEP_MS);
 }
 
-static bool told_by_unit(const struct mk_policy *p, const struct mk_word *listener)
+bool mk_http_told_by_unit(const struct mk_broker *b, const struct mk_word *listener)
 {
+	const struct mk_policy *p = mk_gate_policy(b);
 	for (size_t i = 0; p && i < mk_policy_services(p); i++) {
 		const struct mk_identity *id = &mk_policy_service(p, (uint32_t)i)->identity;
 		if ((id->set & MK_EVIDENCE_UNIT) && mk_word_eq(&id->socket, listener))
@@ -156,9 +157,11 @@ static bool told_by_unit(const struct mk_policy *p, const struct mk_word *listen
 void mk_http_reconfigured(struct mk_http *h)
 {
 	for (struct mk_server *s = h->servers; s; s = s->next)
-		s->units = told_by_unit(mk_gate_policy(h->broker), &s->name);
+		s->units = mk_http_told_by_unit(h->broker, &s->name);
 	for (struct mk_conn *c = h->conns; c; c = c->next) {
 		c->caller.generation = 0;
+		if (c->stream)
+			mk_stream_recheck(c->stream);
 		/* Evidence is taken at accept alone: where it was not looked for, its owner is to connect again. */
 		if (c->server->units && !c->peer.wanted && !c->gone && c->at == MK_AT_IDLE)
 			mk_conn_end(c);
@@ -173,6 +176,9 @@ static void begin_drain(struct mk_http *h)
 		mk_server_leave(s);
 		mk_server_run(s);
 	}
+	for (struct mk_conn *c = h->conns; c; c = c->next)
+		if (c->stream)
+			mk_stream_end(c->stream);
 }
 
 bool mk_http_drain(struct mk_http *h)

@@ -33,13 +33,22 @@ void mk_frozen_write(struct mk_jw *w, const struct mk_frozen *f)
 	mk_jw_kstr(w, "reason", f->reason);
 }
 
-bool mk_route_may(struct mk_conn *c, enum mk_action action, enum MHD_Result *ret)
+/* The denial, recorded as such. */
+static bool denied(struct mk_conn *c, enum mk_action action, enum MHD_Result *ret)
 {
-	if (mk_gate_would(c->http->broker, &c->caller, action))
-		return true;
 	const enum mk_err e = mk_gate_admin(c->http->broker, &c->caller, action);
 	*ret = mk_reply_err(c, e == MK_OK ? MK_DENIED : e, 0);
 	return false;
+}
+
+bool mk_route_may(struct mk_conn *c, enum mk_action action, enum MHD_Result *ret)
+{
+	return mk_gate_would(c->http->broker, &c->caller, action) || denied(c, action, ret);
+}
+
+bool mk_route_might(struct mk_conn *c, enum mk_action action, enum MHD_Result *ret)
+{
+	return mk_gate_might(c->http->broker, &c->caller, action) || denied(c, action, ret);
 }
 
 enum MHD_Result mk_route_freeze(struct mk_conn *c)
@@ -57,7 +66,7 @@ enum MHD_Result mk_route_freeze(struct mk_conn *c)
 	return e == MK_OK ? answer_frozen(c) : mk_reply_err(c, e, 0);
 }
 
-static enum MHD_Result failed(struct mk_conn *c, enum mk_err e)
+enum MHD_Result mk_reply_not_done(struct mk_conn *c, enum mk_err e)
 {
 	if (e == MK_CONFLICT)
 		return mk_reply_hint(c, MK_HINT_PROPOSALS);
@@ -75,27 +84,28 @@ static enum MHD_Result proposed(struct mk_conn *c, const struct mk_proposal *p)
 	return mk_reply_doc(c, 202, "application/json", &d);
 }
 
-bool mk_route_begin(struct mk_conn *c, enum mk_action action, const char *detail, enum MHD_Result *ret)
+bool mk_route_begin(struct mk_conn *c, const struct mk_act *act, enum MHD_Result *ret)
 {
 	struct mk_proposal p;
 	bool waits = false;
-	const enum mk_err e = mk_act_begin(c->http->broker, &c->caller, action, detail, &p, &waits);
+	const enum mk_err e = mk_act_begin(c->http->broker, &c->caller, act, &p, &waits);
 	if (e == MK_OK && !waits)
 		return true;
-	*ret = e == MK_OK ? proposed(c, &p) : failed(c, e);
+	*ret = e == MK_OK ? proposed(c, &p) : mk_reply_not_done(c, e);
 	return false;
 }
 
 static enum MHD_Result thaw(struct mk_conn *c)
 {
 	const enum mk_err e = mk_act_thaw(c->http->broker);
-	return e == MK_OK ? answer_frozen(c) : failed(c, e);
+	return e == MK_OK ? answer_frozen(c) : mk_reply_not_done(c, e);
 }
 
 enum MHD_Result mk_route_thaw(struct mk_conn *c)
 {
 	enum MHD_Result answered;
-	return mk_route_begin(c, MK_ACTION_THAW, "thaw", &answered) ? thaw(c) : answered;
+	const struct mk_act act = { .action = MK_ACTION_THAW, .detail = "thaw" };
+	return mk_route_begin(c, &act, &answered) ? thaw(c) : answered;
 }
 
 static enum MHD_Result not_approved(struct mk_conn *c, enum mk_err e, enum mk_approval why)
@@ -109,12 +119,13 @@ static enum MHD_Result not_approved(struct mk_conn *c, enum mk_err e, enum mk_ap
 	};
 	if (e == MK_NOT_FOUND)
 		return mk_reply_hint(c, MK_HINT_PROPOSAL);
-	return e == MK_CONFLICT ? mk_reply_hint(c, hints[why]) : failed(c, e);
+	return e == MK_CONFLICT ? mk_reply_hint(c, hints[why]) : mk_reply_not_done(c, e);
 }
 
 enum MHD_Result mk_route_approve(struct mk_conn *c)
 {
-	static mk_route_fn *const acts[MK_ACTION_COUNT] = { [MK_ACTION_THAW] = thaw, [MK_ACTION_RELOAD] = mk_route_reload_now };
+	static mk_route_fn *const acts[MK_ACTION_COUNT] = { [MK_ACTION_THAW] = thaw, [MK_ACTION_RELOAD] = mk_route_reload_now,
+							     [MK_ACTION_RESTORE] = mk_route_restore_now };
 	char digest[MK_PROPOSAL_DIGEST + 1] = "";
 	const struct mk_body_text texts[] = { { "digest", digest, sizeof digest, .required = true } };
 	enum mk_approval why = MK_APPROVAL_OK;
@@ -122,6 +133,8 @@ enum MHD_Result mk_route_approve(struct mk_conn *c)
 	enum MHD_Result denied;
 	if (c->reloaded) /* the approved reload has ended */
 		return mk_route_reload_now(c);
+	if (c->acted)    /* the approved restore's stores have been asked */
+		return mk_route_restore_now(c);
 	if (!mk_route_may(c, MK_ACTION_APPROVE, &denied))
 		return denied;
 	const enum mk_hint bad = mk_body_read(c, texts, MK_COUNT(texts));
@@ -130,5 +143,7 @@ enum MHD_Result mk_route_approve(struct mk_conn *c)
 	const enum mk_err e = mk_act_approve(c->http->broker, &c->caller, c->uri.id, digest, &p, &why);
 	if (e != MK_OK)
 		return not_approved(c, e, why);
+	if (p.action == MK_ACTION_RESTORE && !mk_route_restore_approved(c, p.detail))
+		return mk_reply_err(c, MK_BUG, 0);
 	return acts[p.action] ? acts[p.action](c) : mk_reply_err(c, MK_BUG, 0);
 }

@@ -42,9 +42,13 @@ static bool has_required(json_t *root, const struct mk_body_text *texts, size_t 
 	return true;
 }
 
-enum mk_hint mk_body_read(const struct mk_conn *c, const struct mk_body_text *texts, size_t n)
+static json_t *parse(const struct mk_conn *c)
 {
-	mk_auto(json_freep) json_t *root = c->body_n ? json_loadb(c->body, c->body_n, JSON_REJECT_DUPLICATES, NULL) : json_object();
+	return c->body_n ? json_loadb(c->body, c->body_n, JSON_REJECT_DUPLICATES, NULL) : json_object();
+}
+
+static enum mk_hint read_texts(json_t *root, const struct mk_body_text *texts, size_t n)
+{
 	const char *key;
 	json_t *value;
 	if (!json_is_object(root) || !has_required(root, texts, n))
@@ -55,4 +59,62 @@ enum mk_hint mk_body_read(const struct mk_conn *c, const struct mk_body_text *te
 			return MK_HINT_JSON;
 	}
 	return MK_HINT_NONE;
+}
+
+enum mk_hint mk_body_read(const struct mk_conn *c, const struct mk_body_text *texts, size_t n)
+{
+	mk_auto(json_freep) json_t *root = parse(c);
+	return read_texts(root, texts, n);
+}
+
+static bool take_name(const json_t *value, const struct mk_body_names *of)
+{
+	struct mk_name name;
+	const char *s = json_string_value(value);
+	if (!s || *of->ret_n == of->max || mk_name_of(mk_span((const uint8_t *)s, json_string_length(value)), &name) != MK_OK)
+		return false;
+	for (size_t i = 0; i < *of->ret_n; i++)
+		if (mk_name_eq(&of->names[i], &name))
+			return false;
+	of->names[(*of->ret_n)++] = name;
+	return true;
+}
+
+/* Takes them out of the object. */
+static bool take_names(json_t *root, const struct mk_body_names *of)
+{
+	json_t *one = json_object_get(root, "connection"), *all = json_object_get(root, "connections"), *item;
+	size_t i;
+	*of->ret_n = 0;
+	if ((one && all) || (all && !json_is_array(all)) || (one && !take_name(one, of)))
+		return false;
+	json_array_foreach(all, i, item)
+		if (!take_name(item, of))
+			return false;
+	json_object_del(root, "connection");
+	json_object_del(root, "connections");
+	return *of->ret_n > 0;
+}
+
+/* As well. */
+static bool take_in_store(json_t *root, const struct mk_body_names *of)
+{
+	const json_t *flag = json_object_get(root, "in_store");
+	if (!flag)
+		return true;
+	if (!json_is_boolean(flag))
+		return false;
+	*of->in_store = json_is_true(flag);
+	json_object_del(root, "in_store");
+	return true;
+}
+
+enum mk_hint mk_body_read_names(const struct mk_conn *c, const struct mk_body_text *texts, size_t n, const struct mk_body_names *of)
+{
+	mk_auto(json_freep) json_t *root = parse(c);
+	if (!json_is_object(root))
+		return MK_HINT_JSON;
+	if (!take_in_store(root, of))
+		return MK_HINT_IN_STORE;
+	return take_names(root, of) ? read_texts(root, texts, n) : MK_HINT_NAMES;
 }

@@ -8,6 +8,8 @@
 
 #include "agent/base/clock.h"
 #include "agent/broker/bearer.h"
+#include "agent/broker/http_acts.h"
+#include "agent/broker/http_watch.h"
 #include "mk/own.h"
 
 #include <stdlib.h>
@@ -114,6 +116,7 @@ static void forget_request(struct mk_conn *c)
 		mk_waiter_cancel(b, &c->waiter);
 	if (c->reloading)
 		mk_broker_reload_cancel(b, &c->reload);
+	c->stream = mk_stream_free(c->stream);
 	if (c->uid)
 		c->uid->answers -= c->unread;
 	c->unread = 0;
@@ -124,12 +127,14 @@ static void forget_request(struct mk_conn *c)
 	mk_turn_forget(c);
 	free(c->reloaded);
 	c->reloaded = NULL;
+	c->acted = mk_acted_free(c->acted);
 	c->reloading = false;
 	c->waiter = (struct mk_waiter){ 0 };
 	mk_bearer_drop(&c->caller);
 	c->waited = false;
 	c->again = false;
 	c->looked = false;
+	c->carries = false;
 	c->route = NULL;
 }
 
@@ -215,7 +220,20 @@ void mk_conn_abandon(struct mk_conn *c)
 		if (!c->woken)
 			mk_conn_resume(c); /* the handler sees that it is gone */
 	}
+	mk_stream_let_go(c->stream);
 	mk_conn_end(c);
+}
+
+uint32_t mk_http_abort(struct mk_http *h, const struct mk_name *name)
+{
+	uint32_t n = 0;
+	for (struct mk_conn *c = h->conns; c; c = c->next) {
+		if (!c->carries || c->gone || !mk_name_eq(&c->uri.name, name))
+			continue;
+		mk_conn_end(c);
+		n++;
+	}
+	return n;
 }
 
 static void on_hang_up(void *arg, uint32_t events)

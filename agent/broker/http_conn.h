@@ -54,6 +54,7 @@ struct mk_http {
 	struct mk_uids uids;
 	struct mk_timer *sweep;
 	struct mk_conn *woken, *woken_last; /* suspended still: first come, first resumed */
+	struct mk_stream *streams, *streams_last; /* suspended still, and with something to say */
 	struct mk_timer *wake;
 	bool draining;
 };
@@ -63,9 +64,12 @@ enum mk_conn_at {
 	MK_AT_HEAD,  /* a request is coming in */
 	MK_AT_WAIT,  /* suspended: for a fetch, or for a reload */
 	MK_AT_WRITE, /* its answer is on the way */
+	MK_AT_STREAM, /* its answer has no end (http_watch.h) */
 };
 
 struct mk_route;
+struct mk_stream;
+struct mk_acted;
 
 struct mk_conn {
 	struct mk_http *http;
@@ -86,24 +90,26 @@ struct mk_conn {
 	bool looked;                /* at its head, which was `bad` or not */
 	enum mk_hint bad;
 	const struct mk_route *route; /* NULL: not dispatched yet */
+	bool carries;               /* its answer is a token: uri.name's */
 	bool ends;                  /* close after its answer */
 	bool large;                 /* its answer takes a large slot */
 	uint8_t unread;             /* what its answer counts as among the unread; 0: none yet */
-	bool waited;
 	bool woken;                 /* among http->woken */
 	struct mk_conn *woken_next;
 	bool asked, asked_late;     /* among server->asked */
-	bool again;                 /* it was decided before, and waited */
+	bool waited, again;         /* again: it was decided before, and waited */
 	bool deciding, dropped;     /* dropped: decided, and there is no answer to be had */
 	struct mk_conn *asked_next;
 	struct MHD_Response *answer; /* owned: decided, handed over when libmicrohttpd comes again */
 	unsigned status;            /* of answer */
+	struct mk_stream *stream;   /* owned; NULL: none */
 	struct mk_waiter waiter;
 	char *body;                 /* owned; what came of it so far, with a NUL behind */
 	size_t body_n, body_cap;
 	struct mk_reload reload;
 	bool reloading;
 	struct mk_msg_result *reloaded; /* owned */
+	struct mk_acted *acted; /* owned: an act whose stores are asked; NULL: none */
 };
 
 /* http_conn.c: callbacks of libmicrohttpd, with a mk_server as their closure */

@@ -6,7 +6,7 @@
  * ones pay nothing: a head that drips in ends at most its time, three sweeps and one more
  * byte after it began.
  */
-#include "agent/broker/http_conn.h"
+#include "agent/broker/http_watch.h"
 
 #include "agent/base/clock.h"
 #include "mk/own.h"
@@ -25,19 +25,20 @@ static void learn_others(struct mk_http *h, int fd)
 		h->fd_others = below - ours;
 }
 
-bool mk_limits_room(const struct mk_server *s)
+static bool room(const struct mk_http *h, bool units, bool admin)
 {
-	const struct mk_http *h = s->http;
-	return h->open + h->pidfds + s->units + h->fd_others + MK_FD_RESERVE + (s->admin ? 0 : MK_FD_ADMIN) < h->fd_limit;
+	return h->open + h->pidfds + units + h->fd_others + MK_FD_RESERVE + (admin ? 0 : MK_FD_ADMIN) < h->fd_limit;
 }
 
-enum mk_hint mk_limits_enter(struct mk_conn *c)
+bool mk_limits_room(const struct mk_server *s)
 {
-	struct mk_http *h = c->http;
+	return room(s->http, s->units, s->admin);
+}
+
+static enum mk_hint count_in(struct mk_http *h, const struct mk_evidence *e, bool admin, struct mk_uid **ret)
+{
 	const struct mk_conf_limits *limits = mk_broker_limits(h->broker);
-	const struct mk_evidence *e = &c->caller.evidence;
-	learn_others(h, c->fd);
-	if (!c->server->admin && h->counted >= limits->connections) /* services cannot shut the security team out */
+	if (!admin && h->counted >= limits->connections) /* services cannot shut the security team out */
 		return MK_HINT_FULL;
 	struct mk_uid *u = mk_uids_enter(&h->uids, e->uid, e->known);
 	if (!u)
@@ -46,9 +47,42 @@ enum mk_hint mk_limits_enter(struct mk_conn *c)
 		mk_uids_leave(&h->uids, u);
 		return MK_HINT_CONNECTIONS;
 	}
-	c->uid = u;
-	h->counted += !c->server->admin;
+	h->counted += !admin;
+	*ret = u;
 	return MK_HINT_NONE;
+}
+
+enum mk_hint mk_limits_enter(struct mk_conn *c)
+{
+	learn_others(c->http, c->fd);
+	return count_in(c->http, &c->caller.evidence, c->server->admin, &c->uid);
+}
+
+mk_must mk_http_guest_enter(struct mk_http *h, int fd, const struct mk_evidence *e, bool pidfd, struct mk_http_guest *ret)
+{
+	struct mk_http_guest g = { .pidfd = pidfd };
+	h->open++;
+	h->pidfds += pidfd;
+	learn_others(h, fd);
+	const enum mk_hint hint = room(h, false, false) ? count_in(h, e, false, &g.uid) : MK_HINT_FULL;
+	if (hint != MK_HINT_NONE) {
+		h->open--;
+		h->pidfds -= pidfd;
+		return mk_hint_err(hint);
+	}
+	*ret = g;
+	return MK_OK;
+}
+
+void mk_http_guest_leave(struct mk_http *h, struct mk_http_guest *g)
+{
+	if (!g->uid)
+		return;
+	mk_uids_leave(&h->uids, g->uid);
+	h->open--;
+	h->counted--;
+	h->pidfds -= g->pidfd;
+	*g = (struct mk_http_guest){ NULL, false };
 }
 
 void mk_limits_leave(struct mk_conn *c)
@@ -102,6 +136,10 @@ static void sweep_one(struct mk_conn *c, const struct mk_conf_limits *l, int64_t
 	const int64_t age = now - c->since_ms;
 	if (c->gone || c->at == MK_AT_WAIT) /* the gate bounds a wait */
 		return;
+	if (c->at == MK_AT_STREAM) {
+		mk_stream_sweep(c->stream, l->write_timeout_ms, now);
+		return;
+	}
 	if (c->at == MK_AT_IDLE && age < l->idle_timeout_ms) {
 		if (!c->watch && age >= MK_SWEEP_MS)
 			watch_idle(c);

@@ -18,11 +18,15 @@
 	X(NAME, BAD_REQUEST, 0, "a connection's name is 1 to 63 of a-z, 0-9 and '-', begins with a letter or digit and has no '--'") \
 	X(QUERY, BAD_REQUEST, 0, "a query is key=value pairs joined by '&', each key at most once")                     \
 	X(QUERY_NONE, BAD_REQUEST, 0, "this call knows no query parameters")                                            \
-	X(QUERY_TOKEN, BAD_REQUEST, 0, "this call knows three query parameters: version, max_age and not")              \
+	X(QUERY_TOKEN, BAD_REQUEST, 0, "this call knows four query parameters: version, max_age, not and wait")         \
 	X(QUERY_LIST, BAD_REQUEST, 0, "this call knows two query parameters: limit and after")                          \
 	X(VERSION, BAD_REQUEST, 0, "version can only be: previous")                                                     \
 	X(MAX_AGE, BAD_REQUEST, 0, "max_age is a whole number and ms, s, m, h or d, such as 10s")                       \
 	X(NOT, BAD_REQUEST, 0, "not is the version that was refused to you, as an answer gave it: 1 to 64 characters")  \
+	X(WAIT, BAD_REQUEST, 0, "wait is a whole number and ms, s or m, up to 60s, such as 30s")                        \
+	X(WAIT_ALONE, BAD_REQUEST, 0, "wait needs If-None-Match with the ETag of what you have: without it there is nothing to wait for") \
+	X(QUERY_WATCH, BAD_REQUEST, 0, "this call knows one query parameter, which may come often: connection")         \
+	X(WATCH_NAMES, BAD_REQUEST, 0, "a stream names 32 connections at most: open several, or name none for all that you may watch") \
 	X(LIMIT, BAD_REQUEST, 0, "limit is a number from 1 to 1000")                                                    \
 	X(AFTER, BAD_REQUEST, 0, "after is a connection's name, as next gave it")                                       \
 	X(ID, BAD_REQUEST, 0, "a proposal's id is up to 16 digits 0-9a-f, as the answer 202 gave it")                    \
@@ -36,6 +40,11 @@
 	X(EXPECT, BAD_REQUEST, 1, "Expect is not taken")                                                                \
 	X(BODY, BAD_REQUEST, 1, "this call takes no body")                                                              \
 	X(JSON, BAD_REQUEST, 0, "the body is one JSON object with the texts that this call knows, without control characters") \
+	X(NAMES, BAD_REQUEST, 0, "connection is a connection's name, or connections a list of 1 to 64 of them, each once") \
+	X(IN_STORE, BAD_REQUEST, 0, "in_store can only be true or false")                                               \
+	X(IN_STORE_MOST, BAD_REQUEST, 0, "with in_store a call may come to 128 changes, connections times stores: name fewer at once, or revoke without it first") \
+	X(QUERY_RESTORE, BAD_REQUEST, 0, "this call knows two query parameters: values and in_store")                   \
+	X(VALUES, BAD_REQUEST, 0, "values can only be: too")                                                            \
 	X(KEY, BAD_REQUEST, 0, "key is 32 random bytes in base64, made for this one comparison")                        \
 	X(SERVICE, BAD_REQUEST, 0, "the policy has no service of that name")                                            \
 	X(BODY_SIZE, TOO_LARGE, 1, "a body may have 8192 bytes at most")                                                \
@@ -47,6 +56,7 @@
 	X(NO_TOKEN, NOT_FOUND, 0, "no store has a token of that name and version")                                      \
 	X(REVOKED, REVOKED, 0, "the token is revoked")                                                                  \
 	X(EXPIRED, EXPIRED, 0, "the token has expired and the store has no newer one")                                  \
+	X(EXPIRED_CLOCK, EXPIRED, 0, "the token has expired by the agent's clock, which is in doubt: makinictl status has the alarm clock_jumped or clock_behind") \
 	X(DISABLED, DISABLED, 0, "the token is disabled in its store")                                                  \
 	X(RATE, RATE_LIMITED, 0, "your rate is used up, or too many of your requests wait for the store; try again after Retry-After seconds") \
 	X(CONNECTIONS, RATE_LIMITED, 1, "you have too many connections open; keep few and use them again")              \
@@ -58,6 +68,10 @@
 	X(AUDIT, AUDIT, 0, "the audit log cannot be written, and without a record nothing is handed out")               \
 	X(FROZEN, FROZEN, 0, "all hand-outs are frozen")                                                                \
 	X(TIMEOUT, TIMEOUT, 0, "the store did not answer in time")                                                      \
+	X(NOT_REVOKED, NOT_FOUND, 0, "that connection is not revoked")                                                  \
+	X(REVOKED_NOT_KEPT, SYSTEM, 0, "it is revoked now, but that could not be written to disk and ends with this process: see the log, make room, revoke again") \
+	X(REVOKED_NO_ROOM, NO_MEMORY, 0, "nothing was revoked: there is no memory, or as many are revoked as there is room for (65,536 connections, 262,144 values): freeze the instance") \
+	X(REVOKED_NOT_RECORDED, SYSTEM, 0, "it is revoked now and stays so, but the audit log could not be written: see makinictl status, repair it, revoke again") \
 	X(PROPOSAL, NOT_FOUND, 0, "no such proposal waits: it was carried out, its 15 minutes are over, or all was frozen anew or thawed since")            \
 	X(SAME_PERSON, CONFLICT, 0, "who proposed it cannot approve it: it takes another person, under another uid")    \
 	X(DIGEST, CONFLICT, 0, "the digest is not this proposal's: look at what is proposed again (makinictl status)")  \

@@ -63,7 +63,8 @@ enum MHD_Result mk_route_reload_now(struct mk_conn *c)
 enum MHD_Result mk_route_reload(struct mk_conn *c)
 {
 	enum MHD_Result answered;
-	if (c->reloaded || mk_route_begin(c, MK_ACTION_RELOAD, "reload", &answered))
+	const struct mk_act act = { .action = MK_ACTION_RELOAD, .detail = "reload" };
+	if (c->reloaded || mk_route_begin(c, &act, &answered))
 		return mk_route_reload_now(c);
 	return answered;
 }

@@ -103,6 +103,12 @@ enum MHD_Result mk_reply_hint(struct mk_conn *c, enum mk_hint h)
 	return problem(c, h, NULL);
 }
 
+/* Who is refused for the clock's sake is told so. */
+static enum mk_hint hint_of(const struct mk_conn *c, enum mk_err e)
+{
+	return e == MK_EXPIRED && mk_gate_clock_in_doubt(c->http->broker) ? MK_HINT_EXPIRED_CLOCK : mk_hint_of(e);
+}
+
 enum MHD_Result mk_reply_err(struct mk_conn *c, enum mk_err e, unsigned retry_after_s)
 {
 	char seconds[16];
@@ -110,7 +116,7 @@ enum MHD_Result mk_reply_err(struct mk_conn *c, enum mk_err e, unsigned retry_af
 		retry_after_s = 1; /* not a rate, but too many that wait: soon */
 	snprintf(seconds, sizeof seconds, "%u", retry_after_s);
 	const struct mk_header headers[] = { { retry_after_s ? "Retry-After" : NULL, seconds }, { NULL, NULL } };
-	return problem(c, mk_hint_of(e), headers);
+	return problem(c, hint_of(c, e), headers);
 }
 
 struct mk_doc mk_doc_of(size_t cap)

@@ -7,6 +7,7 @@
 #include "agent/broker/http_request.h"
 
 #include "agent/base/units.h"
+#include "agent/broker/tell.h"
 #include "mk/own.h"
 
 #define LIST_DEFAULT 100
@@ -15,6 +16,7 @@
 struct param {
 	const char *key;
 	enum mk_hint (*read)(struct mk_span value, struct mk_uri *t);
+	bool often; /* may come more than once */
 };
 
 static enum mk_hint read_version(struct mk_span value, struct mk_uri *t)
@@ -40,6 +42,32 @@ static enum mk_hint read_not(struct mk_span value, struct mk_uri *t)
 	return MK_HINT_NONE;
 }
 
+static enum mk_hint read_wait(struct mk_span value, struct mk_uri *t)
+{
+	const bool good = mk_duration_of(value, &t->wait_ms) == MK_OK && t->wait_ms > 0 && t->wait_ms <= MK_WAIT_MAX_MS;
+	return good ? MK_HINT_NONE : MK_HINT_WAIT;
+}
+
+static enum mk_hint read_connection(struct mk_span value, struct mk_uri *t)
+{
+	struct mk_name unused;
+	if (mk_name_of(value, &unused) != MK_OK)
+		return MK_HINT_NAME;
+	return ++t->names <= MK_WATCH_NAMES_MAX ? MK_HINT_NONE : MK_HINT_WATCH_NAMES;
+}
+
+static enum mk_hint read_values(struct mk_span value, struct mk_uri *t)
+{
+	t->values_too = true;
+	return mk_span_is(value, "too") ? MK_HINT_NONE : MK_HINT_VALUES;
+}
+
+static enum mk_hint read_in_store(struct mk_span value, struct mk_uri *t)
+{
+	t->in_store = mk_span_is(value, "true");
+	return t->in_store || mk_span_is(value, "false") ? MK_HINT_NONE : MK_HINT_IN_STORE;
+}
+
 static enum mk_hint read_limit(struct mk_span value, struct mk_uri *t)
 {
 	const bool good = mk_u32_of(value, &t->limit) == MK_OK && t->limit >= 1 && t->limit <= LIST_MAX;
@@ -51,10 +79,12 @@ static enum mk_hint read_after(struct mk_span value, struct mk_uri *t)
 	return mk_name_of(value, &t->after) == MK_OK ? MK_HINT_NONE : MK_HINT_AFTER;
 }
 
-static const struct param of_token[] = { { "version", read_version }, { "max_age", read_max_age }, { "not", read_not },
-					 { NULL, NULL } };
-static const struct param of_list[] = { { "limit", read_limit }, { "after", read_after }, { NULL, NULL } };
-static const struct param of_none[] = { { NULL, NULL } };
+static const struct param of_token[] = { { "version", read_version, false }, { "max_age", read_max_age, false }, { "not", read_not, false },
+					 { "wait", read_wait, false }, { NULL, NULL, false } };
+static const struct param of_revocation[] = { { "values", read_values, false }, { "in_store", read_in_store, false }, { NULL, NULL, false } };
+static const struct param of_list[] = { { "limit", read_limit, false }, { "after", read_after, false }, { NULL, NULL, false } };
+static const struct param of_watch[] = { { "connection", read_connection, true }, { NULL, NULL, false } };
+static const struct param of_none[] = { { NULL, NULL, false } };
 
 static const struct path {
 	const char *path;
@@ -63,15 +93,18 @@ static const struct path {
 	enum mk_hint unknown; /* the hint for a key that is not among them */
 } paths[] = {
 	{ "/v1/tokens", MK_RES_TOKENS, of_list, MK_HINT_QUERY_LIST },
+	{ "/v1/watch", MK_RES_WATCH, of_watch, MK_HINT_QUERY_WATCH },
 	{ "/v1/whoami", MK_RES_WHOAMI, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/health", MK_RES_HEALTH, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/status", MK_RES_STATUS, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/reload", MK_RES_RELOAD, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/freeze", MK_RES_FREEZE, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/policy/explain", MK_RES_EXPLAIN, of_none, MK_HINT_QUERY_NONE },
+	{ "/v1/revocations", MK_RES_REVOCATIONS, of_none, MK_HINT_QUERY_NONE },
 	{ "/v1/fingerprints", MK_RES_FINGERPRINTS, of_none, MK_HINT_QUERY_NONE },
 };
 static const struct path approval_path = { "/v1/approvals/", MK_RES_APPROVAL, of_none, MK_HINT_QUERY_NONE };
+static const struct path revocation_path = { "/v1/revocations/", MK_RES_REVOCATION, of_revocation, MK_HINT_QUERY_RESTORE };
 static const struct path token_path = { "/v1/tokens/", MK_RES_TOKEN, of_token, MK_HINT_QUERY_TOKEN };
 
 static struct mk_span from(struct mk_span s, size_t at)
@@ -134,7 +167,7 @@ static enum mk_hint read_pair(const struct path *of, struct mk_span pair, uint32
 	for (unsigned i = 0; of->params[i].key; i++) {
 		if (!mk_span_is(key, of->params[i].key))
 			continue;
-		if (*seen & 1u << i)
+		if ((*seen & 1u << i) && !of->params[i].often)
 			return MK_HINT_QUERY;
 		*seen |= 1u << i;
 		return of->params[i].read(pair, t);
@@ -155,12 +188,12 @@ static enum mk_hint read_query(const struct path *of, struct mk_span query, stru
 }
 
 /* What stands behind the last '/' is the name, whatever it is: "a/b" and ".." are bad names. */
-static enum mk_hint read_token(struct mk_span path, struct mk_span query, struct mk_uri *t)
+static enum mk_hint read_named(const struct path *of, struct mk_span path, struct mk_span query, struct mk_uri *t)
 {
-	t->resource = MK_RES_TOKEN;
-	if (mk_name_of(from(path, strlen(token_path.path)), &t->name) != MK_OK)
+	t->resource = of->resource;
+	if (mk_name_of(from(path, strlen(of->path)), &t->name) != MK_OK)
 		return MK_HINT_NAME;
-	return read_query(&token_path, query, t);
+	return read_query(of, query, t);
 }
 
 static enum mk_hint read_approval(struct mk_span path, struct mk_span query, struct mk_uri *t)
@@ -192,7 +225,9 @@ static enum mk_hint parse(struct mk_span raw, struct mk_uri *t)
 		return h;
 	cut(&query, '?', &path);
 	if (begins(path, &token_path))
-		return read_token(path, query, t);
+		return read_named(&token_path, path, query, t);
+	if (begins(path, &revocation_path))
+		return read_named(&revocation_path, path, query, t);
 	if (begins(path, &approval_path))
 		return read_approval(path, query, t);
 	h = check_segments(path);

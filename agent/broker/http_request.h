@@ -16,6 +16,7 @@ enum mk_resource {
 	MK_RES_NONE, /* no such path */
 	MK_RES_TOKEN,
 	MK_RES_TOKENS,
+	MK_RES_WATCH,
 	MK_RES_WHOAMI,
 	MK_RES_HEALTH,
 	MK_RES_STATUS,
@@ -24,6 +25,8 @@ enum mk_resource {
 	MK_RES_APPROVAL,
 	MK_RES_FINGERPRINTS,
 	MK_RES_EXPLAIN,
+	MK_RES_REVOCATIONS,
+	MK_RES_REVOCATION,
 };
 
 #define MK_ID_MAX 16
@@ -31,10 +34,14 @@ enum mk_resource {
 struct mk_uri {
 	enum mk_hint bad;       /* NONE: the rest holds */
 	enum mk_resource resource;
-	struct mk_name name;    /* TOKEN */
+	struct mk_name name;    /* TOKEN, REVOCATION */
+	bool values_too;        /* REVOCATION: ?values=too */
+	bool in_store;          /* REVOCATION: ?in_store=true */
 	bool previous;          /* TOKEN: ?version=previous */
 	int64_t max_age_ms;     /* TOKEN: ?max_age=10s, 1 at least; 0: not given */
 	char not_version[MK_VERSION_MAX + 1]; /* TOKEN: ?not=VERSION; "": not given */
+	int64_t wait_ms;        /* TOKEN: ?wait=30s; 0: not given */
+	uint32_t names;         /* WATCH: how many connection= there are, each a good name */
 	uint32_t limit;         /* TOKENS: 100 unless given */
 	struct mk_name after;   /* TOKENS: "" from the start */
 	char id[MK_ID_MAX + 1]; /* APPROVAL: hexadecimal digits */

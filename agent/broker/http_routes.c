@@ -16,6 +16,7 @@
 static const struct mk_route routes[] = {
 	{ MK_RES_TOKEN,    "GET",    true,  false, false, mk_route_token, true },
 	{ MK_RES_TOKENS,   "GET",    true,  false, false, mk_route_list, false },
+	{ MK_RES_WATCH,    "GET",    true,  false, false, mk_route_watch, false },
 	{ MK_RES_WHOAMI,   "GET",    true,  true,  false, mk_route_whoami, false },
 	{ MK_RES_HEALTH,   "GET",    true,  true,  false, mk_route_health, false },
 	{ MK_RES_STATUS,   "GET",    false, true,  false, mk_route_status, false },
@@ -23,6 +24,8 @@ static const struct mk_route routes[] = {
 	{ MK_RES_FREEZE,   "POST",   false, true,  true,  mk_route_freeze, false },
 	{ MK_RES_FREEZE,   "DELETE", false, true,  false, mk_route_thaw, false },
 	{ MK_RES_APPROVAL, "POST",   false, true,  true,  mk_route_approve, false },
+	{ MK_RES_REVOCATIONS, "POST", false, true,  true,  mk_route_revoke, false },
+	{ MK_RES_REVOCATION, "DELETE", false, true, false, mk_route_restore, false },
 	{ MK_RES_EXPLAIN,  "POST",   false, true,  true,  mk_route_explain, false },
 	{ MK_RES_FINGERPRINTS, "POST", false, true, true,  mk_route_fingerprints, false },
 };
@@ -54,7 +57,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 static bool too_long(const struct mk_conn *c, const struct mk_head *head)
 {
 	const union MHD_ConnectionInfo *i = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	return !i || i->header_size + (size_t)head->fields * MK_FIELD_BYTES > MK_POOL_BYTES - MK_ANSWER_HEAD;
+	return !i || i->header_size + ((size_t)head->fields + c->uri.names) * MK_FIELD_BYTES > MK_POOL_BYTES - MK_ANSWER_HEAD;
 }
 
 static bool is_here(const struct mk_conn *c, const struct mk_route *r)

@@ -22,8 +22,8 @@ struct mk_route {
 /* Decides a request whose route is known. */
 enum MHD_Result mk_route_decide(struct mk_conn *c);
 
-mk_route_fn mk_route_token, mk_route_list, mk_route_whoami, mk_route_health, mk_route_status, mk_route_reload, mk_route_freeze, mk_route_thaw,
-	mk_route_approve, mk_route_fingerprints,
+mk_route_fn mk_route_token, mk_route_list, mk_route_watch, mk_route_whoami, mk_route_health, mk_route_status, mk_route_reload, mk_route_freeze, mk_route_thaw,
+	mk_route_approve, mk_route_fingerprints, mk_route_revoke, mk_route_restore,
 	mk_route_explain;
 
 /* For a request that waits at the gate: wakes the connection. */

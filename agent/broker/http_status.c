@@ -5,6 +5,7 @@
  */
 #include "agent/base/clock.h"
 #include "agent/base/lock/lockdown.h"
+#include "agent/broker/acts_revoke.h"
 #include "agent/broker/http_acts.h"
 #include "agent/broker/http_reply.h"
 #include "agent/broker/http_routes.h"
@@ -130,6 +131,7 @@ static void write_store(struct mk_jw *w, const struct mk_store_status *s)
 	mk_jw_open(w, '{');
 	mk_jw_kstr(w, "name", s->name.s);
 	mk_jw_kstr(w, "type", s->type);
+	mk_jw_kbool(w, "writable", s->writable);
 	mk_jw_kstr(w, "health", s->health);
 	mk_jw_kstr(w, "breaker", circuits[s->endpoint.circuit]);
 	mk_jw_knum(w, "retry_in", (s->endpoint.pause_ms + 999) / 1000);
@@ -211,20 +213,34 @@ static void write_proposals(struct mk_jw *w, struct mk_broker *b)
 static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_broker_status *s)
 {
 	const struct mk_broker *b = c->http->broker;
+	struct mk_revoked_status dead;
 	mk_jw_open(w, '{');
 	mk_jw_kstr(w, "environment", mk_broker_environment(b)->s);
 	mk_jw_kstr(w, "version", MK_VERSION);
 	write_reasons(w, mk_broker_reasons(b));
 	mk_jw_knum(w, "generation", s->generation);
 	mk_jw_ktime(w, "started_at", s->started_ms);
-	mk_jw_knum(w, "uptime", (mk_wall_ms() - s->started_ms) / 1000);
+	mk_jw_knum(w, "uptime", s->uptime_ms / 1000);
 	mk_jw_knum(w, "tokens", s->tokens);
 	mk_jw_knum(w, "waiters", s->waiters);
+	mk_jw_knum(w, "polls", s->polls);
+	mk_jw_knum(w, "streams", s->streams);
 	mk_jw_knum(w, "connections", c->http->open);
+	mk_jw_key(w, "libmakini");
+	mk_jw_open(w, '{');
+	mk_jw_knum(w, "clients", s->clients);
+	mk_jw_knum(w, "pages", s->pages);
+	mk_jw_close(w, '}');
 	mk_jw_knum(w, "secrets_in_use", s->secrets_in_use);
 	mk_jw_key(w, "freeze");
 	mk_jw_open(w, '{');
 	mk_frozen_write(w, mk_act_frozen(b));
+	mk_jw_close(w, '}');
+	mk_act_revoked(b, &dead);
+	mk_jw_key(w, "revocations");
+	mk_jw_open(w, '{');
+	mk_jw_knum(w, "connections", dead.connections);
+	mk_jw_knum(w, "values", dead.values);
 	mk_jw_close(w, '}');
 	write_proposals(w, c->http->broker);
 	write_shadow(w, &s->shadow);

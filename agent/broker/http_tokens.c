@@ -77,6 +77,7 @@ static enum MHD_Result answer(struct mk_conn *c, struct mk_answer *a)
 	if (a->not_modified)
 		return reply(c, a, NULL, mk_body_text(mk_span("", 0)));
 	const bool plain = mk_accept_plain(mk_route_header(c, "Accept"));
+	c->carries = a->has_token;
 	c->large = mk_secret_cap(a->room) > MK_SECRET_SMALL;
 	const enum mk_err e = plain ? write_text(a, a->room) : write_json(c, a, a->room);
 	mk_secret_free(MK_TAKE(a->leaves));
@@ -91,8 +92,10 @@ enum MHD_Result mk_route_token(struct mk_conn *c)
 		.name = c->uri.name, .previous = c->uri.previous, .waited = c->waited,
 		.bare = mk_accept_plain(mk_route_header(c, "Accept")), .max_age_ms = c->uri.max_age_ms,
 		.not_version = c->uri.not_version[0] ? c->uri.not_version : NULL,
-		.if_none_match = mk_route_header(c, "If-None-Match"),
+		.if_none_match = mk_route_header(c, "If-None-Match"), .wait_ms = c->uri.wait_ms,
 	};
+	if (ask.wait_ms > 0 && ask.if_none_match.n == 0)
+		return mk_reply_refused(c, MK_HINT_WAIT_ALONE, NULL);
 	struct mk_answer a = { 0 };
 	unsigned retry_after_s = 0;
 	const enum mk_err e = mk_gate_get(c->http->broker, &c->caller, &ask, &c->waiter, &a, &retry_after_s);

@@ -19,6 +19,7 @@ struct mk_uid {
 	uid_t uid;
 	bool known;
 	uint32_t connections, answers, asked;
+	uint32_t pages; /* sent to clients of libmakini, and not read yet */
 };
 
 struct mk_uids {

@@ -23,8 +23,9 @@ struct mk_pending {
 	size_t n_stores;
 	struct {
 		struct mk_word name;
+		bool client;
 		int fd;
-	} listeners[MK_LISTENERS_MAX + 1];
+	} listeners[2 * (MK_LISTENERS_MAX + 1)];
 	size_t n_listeners;
 	struct mk_watch watches[MK_WATCHES_MAX];
 	size_t n_watches;

@@ -43,6 +43,8 @@ static const struct mk_call_rule allow[] = {
 	ARG(getsockopt, 2, SO_PEERCRED), ARG(getsockopt, 2, SO_PEERGROUPS), ARG(getsockopt, 2, SO_PEERPIDFD), ANY(getpeername),
 	ANY(poll), ANY(ppoll), /* is who connected still there? one or the other, by architecture */
 	ARG(getsockopt, 2, SO_DOMAIN), ANY(getsockname), ARG(fcntl, 1, F_GETFL), ARG(fcntl, 1, F_SETFL),
+	/* a page that is shared with clients: no more can be done to it once it is sealed; and has a client read what it was sent? */
+	ARG(fcntl, 1, F_ADD_SEALS), ARG(fcntl, 1, F_GET_SEALS), ARG(getsockopt, 2, SO_MEMINFO),
 	/* the state database, which is open */
 	ANY(pwrite64),
 	/* the audit log; Landlock says where */

@@ -6,9 +6,13 @@
  */
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/broker/acts_revoke.h"
+#include "agent/broker/client.h"
 #include "agent/broker/credential.h"
 #include "agent/broker/evidence.h"
 #include "agent/broker/http.h"
+#include "agent/broker/pages.h"
+#include "agent/broker/now.h"
 #include "agent/broker/pending.h"
 #include "agent/broker/sandbox.h"
 #include "mk/own.h"
@@ -36,19 +40,10 @@ static mk_must open_state(struct mk_broker *b, const struct mk_pending *p, struc
 	MK_TRY(mk_statedb_open(b->state_dir, &b->environment, &b->db, why));
 	if (mk_statedb_frozen(b->db, &b->frozen) != MK_OK)
 		return mk_why_set(why, MK_BAD_REQUEST, "whether all is frozen cannot be read from %s/state.db", b->state_dir);
-	return MK_OK;
-}
-
-/* Each opening moves the generation on: what the log told before must be smaller. It is not refused, as a backup is what a
- * damaged database is restored from. */
-static void look_back(struct mk_broker *b)
-{
-	const uint64_t before = mk_audit_state_before(b->audit);
-	const struct mk_audit_rec rec = { .event = "alarm", .reason = mk_alarm_word(MK_ALARM_STATE_ROLLED_BACK), .rule_line = -1 };
-	if (!b->db || before < mk_statedb_generation(b->db))
-		return;
-	mk_alarm_raise(b, MK_ALARM_STATE_ROLLED_BACK, "");
-	mk_ignore(mk_audit_write(b->audit, &rec), "the alarm stands");
+	memcpy(b->statekey_file, p->state.key_file, sizeof b->statekey_file);
+	b->accept_rollback = p->state.accept_rollback;
+	b->wall_kept.accept = p->state.accept_clock;
+	return mk_revoked_load(b, b->statekey_file, why);
 }
 
 mk_must mk_start_parts(struct mk_broker *b, struct mk_pending *p, struct mk_why *why)
@@ -66,8 +61,9 @@ mk_must mk_start_parts(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 	if (p->state.dir[0])
 		MK_TRY(open_state(b, p, why));
 	MK_TRY(mk_audit_open(&p->audit.audit, &b->environment, p->head_fd, &b->audit, why));
+	MK_TRY(mk_rollback_check(b, why));
+	mk_now_start(b);
 	mk_audit_state(b->audit, b->db ? mk_statedb_generation(b->db) : 0);
-	look_back(b);
 	return MK_OK;
 }
 
@@ -115,7 +111,8 @@ mk_must mk_start_first(struct mk_broker *b, struct mk_pending *p, struct mk_why 
 	mk_log_env(&p->begin.environment);
 	tzset(); /* the library that formats the Date header would open the time zone later */
 	MK_TRY(mk_start_parts(b, p, why));
-	if (mk_http_new(b, &b->http) != MK_OK || mk_credentials_new(b, &b->credentials) != MK_OK)
+	if (mk_http_new(b, &b->http) != MK_OK || mk_credentials_new(b, &b->credentials) != MK_OK ||
+	    mk_clients_new(b, &b->clients) != MK_OK)
 		return mk_why_set(why, MK_NO_MEMORY, "the HTTP side cannot start: too little memory");
 	MK_TRY(mk_start_listeners(b, p, why)); /* libraries open what they need before the locks */
 	return lock_down(b, p, why);
@@ -145,8 +142,10 @@ void mk_start_record_due(struct mk_broker *b)
 		b->record_due = false;
 }
 
-static mk_must listen_on(struct mk_broker *b, const struct mk_word *name, int fd)
+static mk_must listen_on(struct mk_broker *b, const struct mk_word *name, bool client, int fd)
 {
+	if (client)
+		return mk_clients_listen(b->clients, name, fd);
 	if (strcmp(name->s, MK_CREDENTIAL_LISTENER) == 0)
 		return mk_credentials_listen(b->credentials, fd);
 	return mk_http_listen(b->http, name, fd);
@@ -164,6 +163,7 @@ static bool wants_credentials(const struct mk_broker *b)
 static void drop_others(struct mk_broker *b)
 {
 	mk_http_keep(b->http, b->listeners, b->n_listeners);
+	mk_clients_keep(b->clients, b->clients_of, b->n_clients_of);
 	if (!wants_credentials(b))
 		mk_credentials_leave(b->credentials);
 }
@@ -173,7 +173,7 @@ mk_must mk_start_listeners(struct mk_broker *b, struct mk_pending *p, struct mk_
 	for (size_t i = 0; b->http && i < p->n_listeners; i++) {
 		if (p->listeners[i].fd < 0)
 			continue; /* handed over already */
-		if (listen_on(b, &p->listeners[i].name, p->listeners[i].fd) != MK_OK) {
+		if (listen_on(b, &p->listeners[i].name, p->listeners[i].client, p->listeners[i].fd) != MK_OK) {
 			p->listeners[i].fd = -1;
 			drop_others(b);
 			return mk_why_set(why, MK_SYSTEM, "listener %s cannot be served: too few descriptors or too little memory",
@@ -190,4 +190,6 @@ void mk_start_swapped(struct mk_broker *b)
 		return;
 	drop_others(b);
 	mk_http_reconfigured(b->http);
+	mk_clients_reconfigured(b->clients);
+	mk_pages_reconfigured(b);
 }

@@ -6,6 +6,7 @@
 #include "agent/broker/statedb_.h"
 
 #include "agent/base/file.h"
+#include "agent/broker/wall.h"
 #include "mk/own.h"
 
 #include <errno.h>
@@ -22,6 +23,15 @@ static const char schema[] =
 	" uid INTEGER NOT NULL, reason TEXT NOT NULL);"
 	"CREATE TABLE proposal (id TEXT PRIMARY KEY, action TEXT NOT NULL, detail TEXT NOT NULL, digest TEXT NOT NULL,"
 	" service TEXT NOT NULL, uid INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;";
+/* What a database of before has not. */
+static const char schema_more[] =
+	"CREATE TABLE IF NOT EXISTS opening (one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS state_key (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS revocation (connection TEXT PRIMARY KEY, at INTEGER NOT NULL, service TEXT NOT NULL, uid INTEGER NOT NULL,"
+	" reason TEXT NOT NULL, unseen INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS retired (fingerprint BLOB PRIMARY KEY, connection TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS newest_seen (one INTEGER PRIMARY KEY CHECK (one = 1), boot_id TEXT NOT NULL, at INTEGER NOT NULL,"
+	" boot INTEGER NOT NULL, before_at INTEGER NOT NULL, before_boot INTEGER NOT NULL, jumped INTEGER NOT NULL, handed INTEGER NOT NULL);";
 
 /* Its own for as long as the process lives: then there is no shared memory file, and no lock is taken again. */
 static const char settings[] = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
@@ -94,19 +104,82 @@ mk_must mk_statedb_begin(struct mk_statedb *db)
 	return e;
 }
 
+static mk_must commit(struct mk_statedb *db, enum mk_err e)
+{
+	if (e == MK_OK)
+		e = exec(db, "COMMIT");
+	if (e == MK_OK)
+		return MK_OK;
+	db->rc = sqlite3_extended_errcode(db->sql);
+	mk_ignore(exec(db, "ROLLBACK"), "where this fails too, the transaction ends with the process");
+	return e;
+}
+
 mk_must mk_statedb_end(struct mk_statedb *db, enum mk_err e)
 {
 	if (e == MK_OK)
 		e = exec(db, "UPDATE instance SET generation = generation + 1");
-	if (e == MK_OK)
-		e = exec(db, "COMMIT");
-	if (e == MK_OK) {
-		db->generation++;
+	MK_TRY(commit(db, e));
+	db->generation++;
+	return MK_OK;
+}
+
+void mk_statedb_write_over(struct mk_statedb *db)
+{
+	mk_ignore(exec(db, "UPDATE opening SET n = n + 1"), "the disk fails again: see statedb_.h");
+}
+
+static mk_must set_generation(struct mk_statedb *db, uint64_t generation)
+{
+	MK_STMT s = NULL;
+	MK_TRY(mk_stmt_new(db, "UPDATE instance SET generation = ?1", &s));
+	sqlite3_bind_int64(s, 1, (int64_t)generation);
+	return mk_stmt_run(s);
+}
+
+mk_must mk_statedb_catch_up(struct mk_statedb *db, uint64_t generation)
+{
+	if (generation <= db->generation)
 		return MK_OK;
-	}
-	db->rc = sqlite3_extended_errcode(db->sql);
-	mk_ignore(exec(db, "ROLLBACK"), "where this fails too, the transaction ends with the process");
-	return e;
+	MK_TRY(mk_statedb_begin(db));
+	MK_TRY(commit(db, set_generation(db, generation)));
+	db->generation = generation;
+	return MK_OK;
+}
+
+mk_must mk_statedb_newest(struct mk_statedb *db, struct mk_wall_saved *ret)
+{
+	MK_STMT s = NULL;
+	MK_TRY(mk_stmt_new(db, "SELECT boot_id, at, boot, before_at, before_boot, jumped, handed FROM newest_seen", &s));
+	const int rc = sqlite3_step(s);
+	if (rc != SQLITE_ROW)
+		return rc == SQLITE_DONE ? MK_NOT_FOUND : MK_SYSTEM;
+	struct mk_wall_saved got = {
+		.newest = { sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2) },
+		.before = { sqlite3_column_int64(s, 3), sqlite3_column_int64(s, 4) },
+		.jumped_ms = sqlite3_column_int64(s, 5), .handed = sqlite3_column_int64(s, 6) != 0,
+	};
+	MK_TRY(mk_stmt_get(s, 0, got.boot_id, sizeof got.boot_id));
+	*ret = got;
+	return MK_OK;
+}
+
+static mk_must set_newest(struct mk_statedb *db, const struct mk_wall_saved *saved)
+{
+	const int64_t numbers[] = { saved->newest.wall_ms, saved->newest.boot_ms, saved->before.wall_ms, saved->before.boot_ms,
+				    saved->jumped_ms, saved->handed };
+	MK_STMT s = NULL;
+	MK_TRY(mk_stmt_new(db, "INSERT OR REPLACE INTO newest_seen VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)", &s));
+	mk_stmt_text(s, 1, saved->boot_id);
+	for (size_t i = 0; i < MK_COUNT(numbers); i++)
+		sqlite3_bind_int64(s, (int)i + 2, numbers[i]);
+	return mk_stmt_run(s);
+}
+
+mk_must mk_statedb_set_newest(struct mk_statedb *db, const struct mk_wall_saved *saved)
+{
+	MK_TRY(mk_statedb_begin(db));
+	return commit(db, set_newest(db, saved));
 }
 
 const char *mk_statedb_fault(const struct mk_statedb *db)
@@ -171,7 +244,9 @@ static mk_must whose(struct mk_statedb *db, const struct mk_word *environment, c
 			 "of its own", found.s, environment->s);
 }
 
-/* One transaction: what is not wholly made is made again at the next start. A write now takes the locks for ever. */
+/* One transaction: what is not wholly made is made again at the next start. Openings are counted, as only a write that changes
+ * something takes the locks for ever and finds a full disk. The generation stays: an old database must not catch up with the
+ * audit log by being opened again and again. */
 static mk_must settle(struct mk_statedb *db, const struct mk_word *environment, const char *path, struct mk_why *why)
 {
 	int64_t id = 0, tables = 0;
@@ -183,7 +258,9 @@ static mk_must settle(struct mk_statedb *db, const struct mk_word *environment, 
 		MK_TRY(create(db, environment));
 	else
 		MK_TRY(is_sound(db));
-	return whose(db, environment, path, why);
+	MK_TRY(exec(db, schema_more));
+	MK_TRY(whose(db, environment, path, why));
+	return exec(db, "INSERT OR REPLACE INTO opening SELECT 1, ifnull(max(n), 0) + 1 FROM opening");
 }
 
 static mk_must open_file(struct mk_statedb *db, const char *path)
@@ -234,7 +311,7 @@ mk_must mk_statedb_open(const char *dir, const struct mk_word *environment, stru
 	if (e == MK_OK)
 		e = mk_statedb_begin(db);
 	if (e == MK_OK)
-		e = mk_statedb_end(db, settle(db, environment, path, why));
+		e = commit(db, settle(db, environment, path, why));
 	if (e != MK_OK)
 		return failed(db, path, e, why);
 	*ret = MK_TAKE(db);

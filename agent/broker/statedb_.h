@@ -28,5 +28,8 @@ mk_must mk_stmt_get(sqlite3_stmt *s, int at, char *to, size_t cap);
 /* begin, …, end(MK_OK) commits and moves the generation on; end(an error) undoes all and returns that error. */
 mk_must mk_statedb_begin(struct mk_statedb *db);
 mk_must mk_statedb_end(struct mk_statedb *db, enum mk_err e);
+/* After a change that failed and would have opened a door: a commit whose sync failed stands whole in the -wal file, where the
+ * next start would find it. What is written next takes its place; where that fails as well, nobody can tell. */
+void mk_statedb_write_over(struct mk_statedb *db);
 
 #endif

@@ -62,7 +62,10 @@ static mk_must thaw(struct mk_statedb *db)
 mk_must mk_statedb_thaw(struct mk_statedb *db)
 {
 	MK_TRY(mk_statedb_begin(db));
-	return mk_statedb_end(db, thaw(db));
+	const enum mk_err e = mk_statedb_end(db, thaw(db));
+	if (e != MK_OK)
+		mk_statedb_write_over(db);
+	return e;
 }
 
 /* One that begins in the future is over, too: the clock was set back, and nobody knows how long it waited. */

@@ -17,6 +17,7 @@ static const char usual_type[] = "bearer";
 
 struct mk_store {
 	struct mk_seal *seal;
+	struct mk_statekey *statekey; /* NULL: no fingerprints */
 	uint8_t hash_key[crypto_shorthash_KEYBYTES], mark_key[crypto_shorthash_KEYBYTES];
 	struct mk_marks marks;
 	size_t n, bytes;
@@ -33,6 +34,11 @@ mk_must mk_store_new(struct mk_seal *seal, struct mk_store **ret)
 	randombytes_buf(s->mark_key, sizeof s->mark_key);
 	*ret = s;
 	return MK_OK;
+}
+
+void mk_store_print(struct mk_store *s, struct mk_statekey *key)
+{
+	s->statekey = key;
 }
 
 struct mk_store *mk_store_free(struct mk_store *s)
@@ -92,13 +98,19 @@ bool mk_store_twice(const struct mk_store *s, const struct mk_name *name, const 
 	return v->mark && mk_marks_twice(&s->marks, mark_of(s, name, v));
 }
 
+static void value_done(struct mk_store *s, const struct mk_entry *e, struct mk_version *v)
+{
+	if (v->mark)
+		mk_marks_drop(&s->marks, mark_of(s, &e->name, v));
+	v->mark = 0;
+	s->bytes -= mk_sealed_size(v->sealed);
+	v->sealed = mk_sealed_free(v->sealed);
+}
+
 static void version_done(struct mk_store *s, struct mk_entry *e, enum mk_slot slot)
 {
 	struct mk_version *v = &e->at[slot];
-	if (v->mark)
-		mk_marks_drop(&s->marks, mark_of(s, &e->name, v));
-	s->bytes -= mk_sealed_size(v->sealed);
-	mk_sealed_free(v->sealed);
+	value_done(s, e, v);
 	free(v->version);
 	free(v->tags);
 	*v = (struct mk_version){ .failure.at_ms = MK_TIME_NONE };
@@ -164,6 +176,8 @@ static mk_must take_value(struct mk_store *s, const struct mk_fetched *f, const 
 	v->token_room = r.token_room;
 	v->expires_ms = r.expires_ms;
 	v->mark = hash_of(r.token, s->mark_key) | 1; /* not 0 */
+	if (s->statekey)
+		mk_statekey_print(s->statekey, r.token, v->print);
 	if (s->bytes + f->leaves.n > MK_STORE_BYTES_MAX)
 		return MK_NO_MEMORY;
 	MK_TRY(set_texts(v, label->version, r.token_type));
@@ -309,6 +323,16 @@ void mk_store_remove(struct mk_store *s, const struct mk_name *name, enum mk_slo
 		version_done(s, *at, MK_SLOT_PREVIOUS);
 	else
 		entry_free(s, at);
+}
+
+void mk_store_wipe(struct mk_store *s, const struct mk_name *name, enum mk_slot slot)
+{
+	struct mk_entry *e = mk_store_find(s, name);
+	if (!e || !e->at[slot].held)
+		return;
+	value_done(s, e, &e->at[slot]);
+	e->at[slot].disabled = true;
+	e->at[slot].used = false;
 }
 
 void mk_store_clear(struct mk_store *s)

@@ -11,6 +11,7 @@
 #include "agent/broker/failure.h"
 #include "agent/broker/record.h"
 #include "agent/broker/seal.h"
+#include "agent/broker/statekey.h"
 #include "mk/tag.h"
 
 #define MK_STORE_MAX       16384u                /* connections */
@@ -33,6 +34,7 @@ struct mk_version {
 	struct mk_tag *tags;       /* owned; as the store told them with this version */
 	size_t n_tags;
 	uint64_t mark;             /* of the token (marks.h); 0: none */
+	uint8_t print[MK_PRINT];   /* of the token (statekey.h); zeros: none */
 	struct mk_sealed *sealed;  /* NULL where disabled */
 };
 
@@ -61,6 +63,8 @@ struct mk_fetched {
 struct mk_store;
 mk_must mk_store_new(struct mk_seal *seal, struct mk_store **ret); /* borrows seal */
 struct mk_store *mk_store_free(struct mk_store *s);
+/* What is put from now on has a fingerprint under this key, which is borrowed. */
+void mk_store_print(struct mk_store *s, struct mk_statekey *key);
 
 struct mk_entry *mk_store_find(struct mk_store *s, const struct mk_name *name); /* NULL: none */
 const struct mk_version *mk_entry_newest(const struct mk_entry *e); /* of the versions held, what was fetched last; NULL: none */
@@ -74,6 +78,8 @@ mk_must mk_store_put(struct mk_store *s, const struct mk_fetched *f, const char 
 void mk_store_failed(struct mk_store *s, const struct mk_name *name, enum mk_slot slot, const struct mk_failure *failure);
 /* The store says that there is none (of PREVIOUS: no previous one). */
 void mk_store_remove(struct mk_store *s, const struct mk_name *name, enum mk_slot slot);
+/* Its value goes, as of one that is disabled; what else is known of it stays: its tags, its fingerprint. */
+void mk_store_wipe(struct mk_store *s, const struct mk_name *name, enum mk_slot slot);
 void mk_store_clear(struct mk_store *s);
 /* Drops what was fetched longer than max_age_ms ago and so can never be served again. */
 void mk_store_sweep(struct mk_store *s, int64_t boot_ms, int64_t max_age_ms);

@@ -95,6 +95,19 @@ static const struct mk_key lockdown_keys[] = {
 };
 static const struct mk_section lockdown = MK_SECTION(lockdown_keys);
 
+static const struct mk_key state_key_keys[] = {
+	{ "file", &mk_kind_path, offsetof(struct mk_conf, state_key_file), .required = true },
+};
+static const struct mk_section state_key = MK_SECTION(state_key_keys);
+
+static const char *const rollbacks[] = { [MK_ROLLBACK_REFUSE] = "refuse", [MK_ROLLBACK_ACCEPT] = "accept", NULL };
+static const struct mk_key revocation_keys[] = {
+	{ "rollback", &mk_kind_choice, offsetof(struct mk_conf, rollback), .more = rollbacks },
+};
+static const struct mk_section revocation = MK_SECTION(revocation_keys);
+
+static const char *const behinds[] = { [MK_CLOCK_BEHIND_CARRY] = "carry", [MK_CLOCK_BEHIND_ACCEPT] = "accept", NULL };
+
 #define HEAD 5 /* the keys that others' defaults come from; read first */
 static const struct mk_key root_keys[] = {
 	{ "environment", &mk_kind_word, offsetof(struct root, conf.environment), .required = true },
@@ -112,6 +125,9 @@ static const struct mk_key root_keys[] = {
 	{ "limits", &mk_kind_section, offsetof(struct root, conf.limits), .more = &limits },
 	{ "proxy", &mk_kind_section, 0, .more = &proxy },
 	{ "reporter", &mk_kind_section, offsetof(struct root, conf), .more = &reporter },
+	{ "state_key", &mk_kind_section, offsetof(struct root, conf), .more = &state_key },
+	{ "revocation", &mk_kind_section, offsetof(struct root, conf), .more = &revocation },
+	{ "clock_behind", &mk_kind_choice, offsetof(struct root, conf.clock_behind), .more = behinds },
 	{ "lockdown", &mk_kind_section, offsetof(struct root, conf), .more = &lockdown },
 };
 static const struct mk_section root_section = MK_SECTION(root_keys);
@@ -158,11 +174,11 @@ static mk_must settle_head(struct mk_reader *r, const config_setting_t *root, st
 /* Only what can wait for a second person; whoever asks for two persons anywhere wants them for a thaw. */
 static mk_must check_two_person(struct mk_reader *r, config_setting_t *root, struct mk_conf *c)
 {
-	const uint32_t can = 1u << MK_ACTION_THAW | 1u << MK_ACTION_RELOAD;
+	const uint32_t can = 1u << MK_ACTION_THAW | 1u << MK_ACTION_RELOAD | 1u << MK_ACTION_RESTORE;
 	const config_setting_t *s = config_setting_get_member(root, "admin");
 	if (c->two_person & ~can)
 		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, mk_keys_line(s, "two_person"),
-				 "two_person may name thaw and reload: all else is done by one person, and to freeze must never wait");
+				 "two_person may name thaw, restore and reload: all else is done by one person, and to freeze or to revoke must never wait");
 	if (c->two_person)
 		c->two_person |= 1u << MK_ACTION_THAW;
 	return MK_OK;

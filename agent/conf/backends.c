@@ -49,6 +49,7 @@ static const struct mk_key common[] = {
 	{ "timeout", &mk_kind_duration, AT(timeout_ms), .min = SECOND / 10, .max = 10 * SECOND, .range = "100ms to 10s" }, /* no caller waits longer */
 	{ "trust_tags", &mk_kind_bool, AT(trust_tags), .required = false },
 	{ "require_tag", &mk_kind_bool, AT(require_tag), .required = false },
+	{ "writable", &mk_kind_bool, AT(writable), .required = false },
 };
 
 /* `required` is the line's to say. */
@@ -197,6 +198,17 @@ static mk_must fetcher_apart(struct mk_reader *r, const config_setting_t *s, con
 	return MK_OK;
 }
 
+/* Where a store is written, nothing else that counts may lie: it could be replaced from there, too. */
+static mk_must written_apart(struct mk_reader *r, const config_setting_t *s, const struct mk_conf_backend *b,
+			     const struct named_path *others, size_t n)
+{
+	for (size_t i = 0; i < n && b->writable && b->file[0]; i++)
+		if (others[i].path && is_beside(b->file, others[i].path))
+			return refuse_at(r, s, "file", b->file, "lies in a directory that holds", others[i].what,
+					 "give a store that is writable a directory of its own, as the fetcher may replace all that is there");
+	return MK_OK;
+}
+
 static const char *other(const struct mk_conf *c, size_t i, size_t self, const char *path)
 {
 	return i < c->n_backends && i != self ? path : NULL;
@@ -217,10 +229,16 @@ static mk_must api_apart(struct mk_reader *r, const config_setting_t *list, cons
 
 mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, const struct mk_conf *c)
 {
-	char state[MK_PATH_MAX];
+	char state[MK_PATH_MAX], socket[MK_PATH_MAX];
 	MK_TRY(mk_path_join(c->state_dir, "state.db", state, sizeof state));
+	MK_TRY(mk_path_join(c->runtime_dir, "api.sock", socket, sizeof socket));
 	const struct named_path fixed[] = { { "this file", c->file }, { "the policy file", c->policy_file },
+					    { "the policy_shadow file", c->shadow_file },
 					    { "the audit log", c->audit.file }, { "the instance's state (state_dir)", state } };
+	const struct mk_conf_kubernetes *k = &c->kubernetes;
+	const struct named_path read_only[] = { { "the state_key's file", c->state_key_file }, { "jwks_file", k->jwks_file },
+						{ "pod_uid_file", k->pod_uid_file }, { "kubernetes' ca_file", k->ca_file },
+						{ "kubernetes' token_file", k->token_file }, { "the sockets (runtime_dir)", socket } };
 	for (size_t i = 0; i < c->n_backends; i++) {
 		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
 		MK_TRY(store_apart(r, s, c->backends[i].file, fixed, MK_COUNT(fixed)));
@@ -237,8 +255,10 @@ mk_must mk_backends_apart(struct mk_reader *r, const config_setting_t *list, con
 							     { "a cert_file", b->auth.cert_file },
 							     { "a cert_key_file", b->auth.cert_key_file } };
 			MK_TRY(store_apart(r, s, c->backends[i].file, theirs, MK_COUNT(theirs)));
+			MK_TRY(written_apart(r, s, &c->backends[i], b->writable ? theirs + 1 : theirs, MK_COUNT(theirs) - b->writable));
 		}
 		MK_TRY(fetcher_apart(r, s, &c->backends[i], fixed, MK_COUNT(fixed)));
+		MK_TRY(written_apart(r, s, &c->backends[i], read_only, MK_COUNT(read_only)));
 	}
 	return api_apart(r, list, c, fixed, MK_COUNT(fixed));
 }

@@ -10,7 +10,7 @@
 #include "mk/own.h"
 
 #define SOCKET_SUFFIX ".sock"
-#define CLIENT_SUFFIX ".client.sock" /* stands beside each listener, for libmakini */
+#define CLIENT_SUFFIX MK_CLIENT_SUFFIX SOCKET_SUFFIX
 
 struct listener { /* as written */
 	struct mk_word name;
@@ -81,11 +81,13 @@ static mk_must add(struct mk_reader *r, unsigned line, const struct listener *l,
 {
 	struct mk_conf_listener new = { .name = l->name, .mode = l->mode, .gid = l->gid };
 	char path[MK_PATH_MAX];
-	if (mk_path_join(c->runtime_dir, l->file, path, sizeof path) != MK_OK || strlen(path) > MK_SOCKET_PATH_MAX)
+	const size_t beside = mk_listener_has_client(&l->name) ? strlen(MK_CLIENT_SUFFIX) : 0;
+	if (mk_path_join(c->runtime_dir, l->file, path, sizeof path) != MK_OK || strlen(path) + beside > MK_SOCKET_PATH_MAX)
 		return mk_why_at(r->why, MK_BAD_REQUEST, r->file, line,
-				 "the socket's path %.60s…/%.40s is longer than %d bytes, which is all that the kernel takes: "
+				 "the socket's path %.60s…/%.40s is longer than %d bytes, which is all that the kernel takes%s: "
 				 "shorten runtime_dir or the listener's name",
-				 c->runtime_dir, l->file, MK_SOCKET_PATH_MAX);
+				 c->runtime_dir, l->file, MK_SOCKET_PATH_MAX - (int)beside,
+				 beside ? " (107, with \"" MK_CLIENT_SUFFIX "\" in the name of the one beside it, which is libmakini's)" : "");
 	memcpy(new.path, path, strlen(path) + 1);
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		if (mk_word_eq(&c->listeners[i].name, &new.name))

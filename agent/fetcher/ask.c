@@ -100,6 +100,7 @@ static void send_now(struct mk_ask *a, int64_t now)
 	mk_endpoint_called(&a->at->endpoint, now);
 	const enum mk_err e = t->start ? t->start(t->self, c) : MK_BUG;
 	a->sent = e == MK_OK;
+	a->tried |= a->sent;
 	if (a->sent)
 		return;
 	mk_breaker_nothing(&a->at->breaker);
@@ -144,7 +145,7 @@ enum mk_err mk_ask_begin(struct mk_ask *a, const struct mk_req *req)
 	a->call = (struct mk_call){ .answered = on_answer, .req = req, .conf = &a->at->conf, .in_pod = a->at->in_pod,
 				    .retry_after_ms = -1 };
 	a->tries = 0;
-	a->sent = a->paid = false;
+	a->sent = a->paid = a->tried = false;
 	MK_TRY(mk_timer_new(a->at->driver->loop, on_time, a, &a->timer));
 	mk_timer_set(a->timer, 0);
 	return MK_OK;

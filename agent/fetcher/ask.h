@@ -20,6 +20,7 @@ struct mk_ask {
 	struct mk_timer *timer;
 	unsigned tries;
 	bool sent, paid;
+	bool tried;                /* it was sent at least once */
 };
 
 /* at, deadline_ms, single, answered and owner are set; req stays until mk_ask_done. NO_MEMORY: nothing was begun. */

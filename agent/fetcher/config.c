@@ -54,6 +54,7 @@ enum mk_err mk_fetcher_conf_add(struct mk_fetcher *f, const struct mk_msg_backen
 		return MK_NO_MEMORY;
 	at->conf = m->backend;
 	at->in_pod = c->begin.platform == MK_POD;
+	at->may_write = m->backend.writable;
 	c->instances[c->n++] = at;
 	return MK_OK;
 }

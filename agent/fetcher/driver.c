@@ -32,6 +32,7 @@ static void run_end(struct mk_run *run, enum mk_err e, const char *fault)
 	if (run->list && run->list != &at->waiting)
 		at->n_going--;
 	move(run, NULL);
+	run->unsure = e != MK_OK && (run->walk.unsure || (run->walk.ask.sent && run->walk.req.once));
 	mk_walk_done(&run->walk);
 	run->timer = mk_timer_free(run->timer);
 	run->op.credential = NULL;
@@ -96,12 +97,18 @@ static enum mk_step on_step(void *owner, const struct mk_res *res, struct mk_req
 static void park(struct mk_run *run);
 static void go(struct mk_run *run);
 
+static bool changes(enum mk_verb verb)
+{
+	return (verb & (MK_VERB_DISABLE | MK_VERB_ENABLE)) != 0;
+}
+
 /* The store refused the credential: once more from the start, with another. */
 static void login_again(struct mk_run *run)
 {
 	struct mk_instance *at = run->at;
 	if (!at->session || run->logged_in_again || !mk_session_refused(at->session, run->number)) {
-		run_end(run, MK_BACKEND, "the store refuses the credential of a fresh login: give its role a policy that allows this on its path");
+		run_end(run, changes(run->op.verb) ? MK_DENIED : MK_BACKEND,
+			"the store refuses the credential of a fresh login: give its role a policy that allows this on its path");
 		return;
 	}
 	run->logged_in_again = true;

@@ -22,6 +22,7 @@ struct mk_run {
 	/* Called once, also from inside mk_run_begin. op.err is OK or says why not. The driver does not touch the run
 	 * any more: it is the caller's again, who calls mk_run_done. */
 	void (*ended)(struct mk_run *run);
+	bool unsure;           /* not OK: a change may have been made nevertheless */
 	/* the driver's */
 	struct mk_walk walk;
 	int64_t deadline_ms;

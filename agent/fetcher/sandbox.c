@@ -2,6 +2,7 @@
  *
  * What a locked fetcher may still do: read below the directories of its own files, talk
  * on the links it holds, wait, and end. No socket, no other file, no signal, no program.
+ * Only where a store that is a file is writable: replace files in that file's directory.
  * Only where a store is on the network: make TCP connections and ask name servers, in
  * threads (glibc's resolver waits). The lists are what strace showed (the `local` backend
  * with key file and passphrase, all errors, reload, drain; TLS to a name and to an
@@ -28,10 +29,12 @@
 #define SYS_poll -1
 #define SYS_access -1
 #endif
+#ifndef SYS_renameat
+#define SYS_renameat -1
+#endif
 
 #define ANY(nr) { (nr), MK_CALL_ANY, 0, 0, 0 }
 
-static const struct mk_call_rule allowed[] = {
 #define BASE \
 	/* links */ \
 	ANY(SYS_recvmsg), ANY(SYS_sendmsg), ANY(SYS_close), \
@@ -45,30 +48,35 @@ static const struct mk_call_rule allowed[] = {
 	ANY(SYS_mmap), ANY(SYS_mremap), ANY(SYS_mprotect), \
 	/* libsodium and glibc's malloc */ \
 	ANY(SYS_getrandom), ANY(SYS_futex)
-	BASE,
-};
+
+/* Only where a store that is a file is writable: it is locked, written beside, and renamed (mk_held_replace). */
+#define WRITES \
+	ANY(SYS_flock), ANY(SYS_fchmod), ANY(SYS_fchown), ANY(SYS_fsync), ANY(SYS_renameat), ANY(SYS_renameat2), ANY(SYS_unlinkat)
 
 #define ARG(nr, n, number) { (nr), MK_CALL_EQ, (n), 0xffffffff, (number) }
 /* What glibc's pthread_create asks for, and nothing else. */
 #define A_THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | \
 		  CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-static const struct mk_call_rule allowed_http[] = {
-	BASE,
-	/* out: TCP, name servers, and the pair by which the resolver's thread wakes the loop. Of the last two families no
-	 * socket comes, but an errno (inet_only): name services try them */
-	ARG(SYS_socket, 0, AF_INET), ARG(SYS_socket, 0, AF_INET6), ARG(SYS_socket, 0, AF_UNIX), ARG(SYS_socket, 0, AF_NETLINK),
-	ARG(SYS_socketpair, 0, AF_UNIX),
-	ANY(SYS_connect), ANY(SYS_sendto), ANY(SYS_sendmmsg), ANY(SYS_recvfrom), ANY(SYS_getsockopt), ANY(SYS_setsockopt),
-	ANY(SYS_getpeername), ANY(SYS_getsockname), ANY(SYS_shutdown), ANY(SYS_poll), ANY(SYS_ppoll),
-	ARG(SYS_fcntl, 1, F_GETFD), ARG(SYS_fcntl, 1, F_SETFD), ARG(SYS_fcntl, 1, F_GETFL), ARG(SYS_fcntl, 1, F_SETFL),
-	/* the resolver's thread */
-	ARG(SYS_clone, 0, A_THREAD), ANY(SYS_set_robust_list), ANY(SYS_rseq),
-	ARG(SYS_rt_sigaction, 0, 32), ARG(SYS_rt_sigaction, 0, 33), /* glibc's own signals */
-	ARG(SYS_rt_sigaction, 0, SIGPIPE),                          /* libcurl, while it closes connections that rest */
-	/* files of libraries: name services and certificates, where Landlock lets them */
-	ANY(SYS_lseek), ANY(SYS_pread64), ANY(SYS_uname), ANY(SYS_getuid),
-};
+#define HTTP \
+	/* out: TCP, name servers, and the pair by which the resolver's thread wakes the loop. Of the last two families no \
+	 * socket comes, but an errno (inet_only): name services try them */ \
+	ARG(SYS_socket, 0, AF_INET), ARG(SYS_socket, 0, AF_INET6), ARG(SYS_socket, 0, AF_UNIX), ARG(SYS_socket, 0, AF_NETLINK), \
+	ARG(SYS_socketpair, 0, AF_UNIX), \
+	ANY(SYS_connect), ANY(SYS_sendto), ANY(SYS_sendmmsg), ANY(SYS_recvfrom), ANY(SYS_getsockopt), ANY(SYS_setsockopt), \
+	ANY(SYS_getpeername), ANY(SYS_getsockname), ANY(SYS_shutdown), ANY(SYS_poll), ANY(SYS_ppoll), \
+	ARG(SYS_fcntl, 1, F_GETFD), ARG(SYS_fcntl, 1, F_SETFD), ARG(SYS_fcntl, 1, F_GETFL), ARG(SYS_fcntl, 1, F_SETFL), \
+	/* the resolver's thread */ \
+	ARG(SYS_clone, 0, A_THREAD), ANY(SYS_set_robust_list), ANY(SYS_rseq), \
+	ARG(SYS_rt_sigaction, 0, 32), ARG(SYS_rt_sigaction, 0, 33), /* glibc's own signals */ \
+	ARG(SYS_rt_sigaction, 0, SIGPIPE),                          /* libcurl, while it closes connections that rest */ \
+	/* files of libraries: name services and certificates, where Landlock lets them */ \
+	ANY(SYS_lseek), ANY(SYS_pread64), ANY(SYS_uname), ANY(SYS_getuid)
+
+static const struct mk_call_rule allowed[] = { BASE };
+static const struct mk_call_rule allowed_writes[] = { BASE, WRITES };
+static const struct mk_call_rule allowed_http[] = { BASE, HTTP };
+static const struct mk_call_rule allowed_http_writes[] = { BASE, HTTP, WRITES };
 
 /* Libraries that merely probe get an error instead of an end. */
 static const struct mk_call_refusal refused[] = {
@@ -84,25 +92,30 @@ static const struct mk_call_refusal refused_http[] = {
 	{ SYS_bind, EACCES },
 };
 
-static const struct mk_role_calls calls = {
-	.allow = allowed, .n_allow = MK_COUNT(allowed),
-	.refuse = refused, .n_refuse = MK_COUNT(refused),
-};
+#define FILES_ONLY .refuse = refused, .n_refuse = MK_COUNT(refused)
+#define WITH_HTTP  .refuse = refused_http, .n_refuse = MK_COUNT(refused_http), .inet_only = true
 
-static const struct mk_role_calls calls_http = {
-	.allow = allowed_http, .n_allow = MK_COUNT(allowed_http),
-	.refuse = refused_http, .n_refuse = MK_COUNT(refused_http),
-	.inet_only = true,
+/* By: is a store on the network; is a file to be written? */
+static const struct mk_role_calls calls[2][2] = {
+	{ { .allow = allowed, .n_allow = MK_COUNT(allowed), FILES_ONLY },
+	  { .allow = allowed_writes, .n_allow = MK_COUNT(allowed_writes), FILES_ONLY } },
+	{ { .allow = allowed_http, .n_allow = MK_COUNT(allowed_http), WITH_HTTP },
+	  { .allow = allowed_http_writes, .n_allow = MK_COUNT(allowed_http_writes), WITH_HTTP } },
 };
 
 const struct mk_role_calls *mk_fetcher_calls(void)
 {
-	return &calls;
+	return &calls[false][false];
 }
 
 const struct mk_role_calls *mk_fetcher_http_calls(void)
 {
-	return &calls_http;
+	return &calls[true][false];
+}
+
+const struct mk_role_calls *mk_fetcher_calls_of(bool http, bool writes)
+{
+	return &calls[http][writes];
 }
 
 /* Where libraries read at each connection: authorities, and whom to ask for a name. resolv.conf and its kin are
@@ -110,19 +123,32 @@ const struct mk_role_calls *mk_fetcher_http_calls(void)
 static const char *const trust_dirs[] = { "/etc/ssl", "/etc/pki", "/usr/lib/ssl", "/usr/share/ca-certificates" };
 static const char *const name_dirs[] = { "/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf" };
 
+#define DIRS_MAX (MK_BACKENDS_MAX * FILES_PER_BACKEND + KEYS_FILES + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1)
+
 struct dirs {
-	char path[MK_BACKENDS_MAX * FILES_PER_BACKEND + KEYS_FILES + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1][MK_PATH_MAX];
-	bool optional[MK_BACKENDS_MAX * FILES_PER_BACKEND + KEYS_FILES + MK_COUNT(trust_dirs) + MK_COUNT(name_dirs) + 1];
+	char path[DIRS_MAX][MK_PATH_MAX];
+	bool optional[DIRS_MAX], written[DIRS_MAX];
 	size_t n;
-	bool http;
+	bool http, writes;
 };
+
+static size_t dirs_find(const struct dirs *d, const char *dir)
+{
+	size_t i = 0;
+	while (i < d->n && strcmp(d->path[i], dir) != 0)
+		i++;
+	return i;
+}
 
 static bool dirs_have(const struct dirs *d, const char *dir)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (strcmp(d->path[i], dir) == 0)
-			return true;
-	return false;
+	return dirs_find(d, dir) < d->n;
+}
+
+static bool dirs_write(const struct dirs *d, const char *dir)
+{
+	const size_t i = dirs_find(d, dir);
+	return i < d->n && d->written[i];
 }
 
 static mk_must dirs_add(struct dirs *d, const char *file)
@@ -131,6 +157,16 @@ static mk_must dirs_add(struct dirs *d, const char *file)
 	MK_TRY(mk_path_dir(file, dir, sizeof dir));
 	if (!dirs_have(d, dir))
 		memcpy(d->path[d->n++], dir, sizeof dir);
+	return MK_OK;
+}
+
+static mk_must dirs_to_write(struct dirs *d, const char *file)
+{
+	char dir[MK_PATH_MAX];
+	MK_TRY(dirs_add(d, file));
+	MK_TRY(mk_path_dir(file, dir, sizeof dir));
+	d->written[dirs_find(d, dir)] = true;
+	d->writes = true;
 	return MK_OK;
 }
 
@@ -167,6 +203,8 @@ static mk_must dirs_of_backend(const struct mk_conf_backend *b, struct dirs *d)
 	for (size_t i = 0; i < FILES_PER_BACKEND; i++)
 		if (files[i][0])
 			MK_TRY(dirs_add(d, files[i]));
+	if (b->writable && b->file[0])
+		MK_TRY(dirs_to_write(d, b->file));
 	d->http |= b->address[0] != '\0';
 	if (has_name(b->address) || has_name(b->proxy))
 		dirs_add_others(d, name_dirs, MK_COUNT(name_dirs));
@@ -203,8 +241,11 @@ bool mk_fetcher_reaches(const struct mk_fetcher_conf *now, const struct mk_fetch
 	if (dirs_of(now, &have) != MK_OK || dirs_of(next, &want) != MK_OK)
 		return false;
 	for (size_t i = 0; i < want.n; i++)
-		if (!dirs_have(&have, want.path[i]))
+		if (!dirs_have(&have, want.path[i]) || want.written[i] != dirs_write(&have, want.path[i]))
 			return false;
+	for (size_t i = 0; i < have.n; i++)
+		if (have.written[i] && !dirs_write(&want, have.path[i]))
+			return false; /* a right to write is not kept for later */
 	return have.http || !want.http;
 }
 
@@ -215,13 +256,12 @@ enum mk_err mk_fetcher_lock(const struct mk_fetcher_conf *c, struct mk_lockdown_
 	struct mk_path_rule rules[MK_COUNT(d.path)];
 	if (dirs_of(c, &d) != MK_OK)
 		return mk_why_set(why, MK_TOO_LARGE, "the path of a backend's file is too long");
-	/* Reading only, and no flock, rename or fsync among the calls: no instance of this fetcher has may_write. One that
-	 * writes to a store that is a file must have both, for that file's directory only. */
+	/* Reading only; but the directory of a writable store that is a file is written to, too. */
 	for (size_t i = 0; i < d.n; i++)
-		rules[i] = (struct mk_path_rule){ d.path[i], MK_PATH_READ, d.optional[i] };
+		rules[i] = (struct mk_path_rule){ d.path[i], MK_PATH_READ | (d.written[i] ? MK_PATH_WRITE : 0u), d.optional[i] };
 	report->state[MK_GUARD_SECRETMEM] = MK_GUARD_UNUSED; /* a fetcher keeps its credential in the locked arena */
 	report->state[MK_GUARD_PEER_PIDFD] = MK_GUARD_UNUSED;
 	MK_TRY(mk_lockdown_files(rules, d.n, true, exceptions, report, why));
-	MK_TRY(mk_lockdown_calls(d.http ? &calls_http : &calls, exceptions, report, why));
+	MK_TRY(mk_lockdown_calls(mk_fetcher_calls_of(d.http, d.writes), exceptions, report, why));
 	return mk_lockdown_check(report, exceptions, why);
 }

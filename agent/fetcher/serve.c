@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the broker asks: one secret, or one page of names. Each question gets exactly one
+ * What the broker asks: one secret, one page of names, or a change to one secret, which is made
+ * in a backend that is writable and in no other, whatever the broker says. Each question gets exactly one
  * answer, with the question's own reference. The leaf list goes from the operation's
  * secret through one more secret (the message) into the link; it is parsed nowhere here.
  */
@@ -8,8 +9,10 @@
 #include "agent/base/log.h"
 #include "agent/base/secret.h"
 #include "agent/fetcher/fetcher.h"
+#include "agent/ipc/msg_write.h"
 #include "mk/own.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TELL_AGAIN_MS (60 * 1000) /* a fault that stays is told once in a minute */
@@ -177,6 +180,68 @@ static mk_must on_list(struct mk_fetcher *f, const struct mk_frame *frame)
 	return MK_OK;
 }
 
+static mk_must send_written(struct mk_fetcher *f, const struct mk_msg_written *m)
+{
+	uint8_t buf[512];
+	size_t n = 0;
+	if (!f->broker)
+		return MK_OK;
+	struct mk_wr w = mk_wr_of(buf, sizeof buf);
+	mk_msg_written_write(&w, m);
+	MK_TRY(mk_wr_end(&w, &n));
+	return mk_link_send(f->broker, MK_MSG_WRITE_DONE, mk_span(buf, n), -1);
+}
+
+/* That a change is refused says nothing of how the store serves. */
+static void tell_written(struct mk_run *run)
+{
+	const struct mk_op *op = &run->op;
+	if (op->err == MK_OK)
+		tell(run->at, op);
+	else
+		mk_log(MK_WARN, "backend_not_changed", MK_KV_S("backend", run->at->conf.name.s), MK_KV_S("connection", op->name.s),
+		       MK_KV_S("err", mk_err_word(op->err)), MK_KV_S("fault", op->fault ? op->fault : ""));
+}
+
+static void write_ended(struct mk_run *run)
+{
+	struct question *q = (struct question *)(void *)run;
+	const struct mk_op *op = &run->op;
+	const bool ok = op->err == MK_OK;
+	struct mk_msg_written m = { .ref = q->ref, .err = op->err, .already = ok && op->already, .unsure = run->unsure };
+	if (ok)
+		memcpy(m.version, op->meta.version, sizeof m.version);
+	else if (op->fault)
+		snprintf(m.fault, sizeof m.fault, "%s", op->fault);
+	tell_written(run);
+	mk_fetcher_tell(q->fetcher);
+	if (q->broker == q->fetcher->broker_number)
+		sent(send_written(q->fetcher, &m));
+	question_done(q);
+}
+
+static mk_must on_write(struct mk_fetcher *f, const struct mk_frame *frame)
+{
+	struct mk_msg_write m;
+	MK_TRY(mk_msg_write_read(frame->body, &m));
+	struct question *q = NULL;
+	const bool refused = m.backend < f->now->n && !f->now->instances[m.backend]->conf.writable;
+	const enum mk_err e = refused ? MK_DENIED : question_new(f, m.backend, m.ref, &q);
+	if (refused)
+		mk_log(MK_ERROR, "write_refused", MK_KV_S("backend", f->now->instances[m.backend]->conf.name.s),
+		       MK_KV_S("fault", "the broker asks for a change in a backend that is not writable"));
+	if (e != MK_OK) {
+		sent(send_written(f, &(struct mk_msg_written){ .ref = m.ref, .err = e }));
+		return MK_OK;
+	}
+	q->run.op.verb = m.verb;
+	q->run.op.name = m.name;
+	memcpy(q->run.op.expect, m.version, sizeof q->run.op.expect);
+	q->run.ended = write_ended;
+	mk_run_begin(&q->run);
+	return MK_OK;
+}
+
 void mk_fetcher_tell_keys(void *arg, const struct mk_msg_keys *m)
 {
 	struct mk_fetcher *f = arg;
@@ -204,5 +269,7 @@ enum mk_err mk_fetcher_on_broker(struct mk_fetcher *f, const struct mk_frame *fr
 {
 	if (frame->type == MK_MSG_KEYS_WANTED)
 		return on_wanted(f, frame);
+	if (frame->type == MK_MSG_WRITE_BEGIN)
+		return on_write(f, frame);
 	return frame->type == MK_MSG_FETCH_BEGIN ? on_fetch(f, frame) : on_list(f, frame);
 }

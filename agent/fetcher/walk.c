@@ -17,6 +17,7 @@ static void on_answer(struct mk_ask *a)
 	struct mk_walk *w = a->owner;
 	w->fault = a->call.res.err != MK_OK ? a->call.fault : NULL;
 	w->told |= a->call.res.err == MK_OK;
+	w->unsure = w->req.once && a->tried && (a->call.res.err != MK_OK || a->call.res.status >= 500);
 	walk_on(w, &a->call.res);
 }
 
@@ -84,6 +85,7 @@ void mk_walk_begin(struct mk_walk *w)
 	w->err = MK_OK;
 	w->fault = NULL;
 	w->told = false;
+	w->unsure = false;
 	w->mark.set = false;
 	w->ask = (struct mk_ask){ 0 };
 	walk_on(w, NULL);

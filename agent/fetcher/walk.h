@@ -34,6 +34,7 @@ struct mk_walk {
 	enum mk_err err;      /* not OK: it was the driver that failed it, with `fault` */
 	const char *fault;    /* of the answer that the last step saw, where that was an error */
 	bool told;            /* the store answered a request */
+	bool unsure;          /* a request that changes something was sent, and no answer says what came of it */
 	struct mk_file_mark mark; /* of the last file that was read to_replace */
 };
 

@@ -8,6 +8,7 @@
 #define MK_IPC_FIELD_H
 
 #include "agent/base/rw.h"
+#include "agent/ipc/msg_endpoint.h"
 #include "agent/ipc/msgs.h"
 
 #define MK_SPAN_MS_MAX (INT64_C(100) * 366 * 24 * 3600 * 1000) /* no configured time is longer */
@@ -69,5 +70,9 @@ static inline void mk_wr_err(struct mk_wr *w, enum mk_err e)
 {
 	mk_wr_u8(w, (uint8_t)e);
 }
+
+/* A text of ours for people (msg_endpoint.c): cut to MK_FAULT_MAX, printable ASCII. */
+void mk_wr_fault(struct mk_wr *w, const char *fault);
+void mk_rd_fault(struct mk_rd *r, char fault[MK_FAULT_MAX]);
 
 #endif

@@ -108,6 +108,9 @@ void mk_msg_state_write(struct mk_wr *w, const struct mk_msg_state *m)
 {
 	mk_wr_str(w, m->dir);
 	mk_wr_u32(w, m->two_person);
+	mk_wr_str(w, m->key_file);
+	mk_wr_bool(w, m->accept_rollback);
+	mk_wr_bool(w, m->accept_clock);
 }
 
 enum mk_err mk_msg_state_read(struct mk_span body, struct mk_msg_state *ret)
@@ -118,6 +121,9 @@ enum mk_err mk_msg_state_read(struct mk_span body, struct mk_msg_state *ret)
 	mk_rd_need(&r, m.dir[0] != '\0');
 	m.two_person = mk_rd_u32(&r);
 	mk_rd_need(&r, m.two_person >> MK_ACTION_COUNT == 0);
+	mk_rd_path(&r, m.key_file, sizeof m.key_file);
+	m.accept_rollback = mk_rd_bool(&r);
+	m.accept_clock = mk_rd_bool(&r);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;
 	return MK_OK;
@@ -130,6 +136,7 @@ void mk_msg_store_write(struct mk_wr *w, const struct mk_msg_store *m)
 	mk_wr_str(w, m->type);
 	mk_wr_bool(w, m->trust_tags);
 	mk_wr_bool(w, m->require_tag);
+	mk_wr_bool(w, m->writable);
 	mk_wr_u32(w, m->calls_per_hour);
 }
 
@@ -141,6 +148,7 @@ enum mk_err mk_msg_store_read(struct mk_span body, struct mk_msg_store *ret)
 	mk_rd_str(&r, m.type, sizeof m.type);
 	m.trust_tags = mk_rd_bool(&r);
 	m.require_tag = mk_rd_bool(&r);
+	m.writable = mk_rd_bool(&r);
 	m.calls_per_hour = mk_rd_u32(&r);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;
@@ -186,6 +194,7 @@ void mk_msg_backend_write(struct mk_wr *w, const struct mk_msg_backend *m)
 	mk_wr_str(w, b->passphrase_file);
 	mk_wr_i64(w, b->timeout_ms);
 	mk_wr_bool(w, b->trust_tags);
+	mk_wr_bool(w, b->writable);
 	mk_wr_str(w, b->ca_file);
 	mk_wr_str(w, b->proxy);
 	mk_wr_u32(w, b->calls_per_hour);
@@ -221,6 +230,7 @@ enum mk_err mk_msg_backend_read(struct mk_span body, struct mk_msg_backend *ret)
 	mk_rd_path(&r, m.backend.passphrase_file, sizeof m.backend.passphrase_file);
 	m.backend.timeout_ms = mk_rd_ms(&r);
 	m.backend.trust_tags = mk_rd_bool(&r);
+	m.backend.writable = mk_rd_bool(&r);
 	rd_http(&r, &m.backend);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;

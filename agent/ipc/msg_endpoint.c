@@ -18,7 +18,7 @@ static bool printable(char c)
 	return c >= 0x20 && c < 0x7f;
 }
 
-static void wr_fault(struct mk_wr *w, const char fault[MK_FAULT_MAX])
+void mk_wr_fault(struct mk_wr *w, const char *fault)
 {
 	char text[MK_FAULT_MAX] = "";
 	for (size_t i = 0; i + 1 < sizeof text && fault[i]; i++)
@@ -26,7 +26,7 @@ static void wr_fault(struct mk_wr *w, const char fault[MK_FAULT_MAX])
 	mk_wr_str(w, text);
 }
 
-static void rd_fault(struct mk_rd *r, char fault[MK_FAULT_MAX])
+void mk_rd_fault(struct mk_rd *r, char fault[MK_FAULT_MAX])
 {
 	mk_rd_str(r, fault, MK_FAULT_MAX);
 	for (const char *p = fault; !r->bad && *p; p++)
@@ -54,7 +54,7 @@ void mk_msg_endpoint_write(struct mk_wr *w, const struct mk_msg_endpoint *m)
 	mk_wr_i64(w, m->pause_ms);
 	mk_wr_err(w, m->err);
 	mk_wr_i64(w, m->err_at_ms);
-	wr_fault(w, m->fault);
+	mk_wr_fault(w, m->fault);
 	mk_wr_i64(w, m->ok_at_ms);
 	mk_wr_u32(w, m->calls_hour);
 	mk_wr_u32(w, m->waiting);
@@ -72,7 +72,7 @@ enum mk_err mk_msg_endpoint_read(struct mk_span body, struct mk_msg_endpoint *re
 	m.pause_ms = mk_rd_ms(&r);
 	m.err = mk_rd_err(&r);
 	m.err_at_ms = rd_moment(&r);
-	rd_fault(&r, m.fault);
+	mk_rd_fault(&r, m.fault);
 	mk_rd_need(&r, m.err != MK_OK ? m.err_at_ms != MK_TIME_NONE : m.err_at_ms == MK_TIME_NONE && m.fault[0] == '\0');
 	m.ok_at_ms = rd_moment(&r);
 	m.calls_hour = rd_count(&r);

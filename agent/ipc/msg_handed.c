@@ -8,12 +8,14 @@
 void mk_msg_listener_write(struct mk_wr *w, const struct mk_msg_listener *m)
 {
 	mk_wr_word(w, &m->name);
+	mk_wr_bool(w, m->client);
 }
 
 enum mk_err mk_msg_listener_read(struct mk_span body, struct mk_msg_listener *ret)
 {
 	struct mk_rd r = mk_rd_of(body);
-	const struct mk_msg_listener m = { .name = mk_rd_some_word(&r) };
+	struct mk_msg_listener m = { .name = mk_rd_some_word(&r) };
+	m.client = mk_rd_bool(&r);
 	MK_TRY(mk_rd_end(&r));
 	*ret = m;
 	return MK_OK;

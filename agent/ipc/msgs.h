@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The messages' contents. For each: a struct, NAME_write into a writer, NAME_read from
- * a frame's body (which consumes all of it or returns BAD_REQUEST and frees what it
- * made). Write and read of one message stand in one file. Spans borrow the body.
+ * The messages' contents. For each: a struct, NAME_write into a writer, NAME_read from a frame's body (which consumes all of it
+ * or returns BAD_REQUEST and frees what it made). Write and read of one message stand in one file. Spans borrow the body.
  */
 #ifndef MK_MSGS_H
 #define MK_MSGS_H
@@ -13,8 +12,8 @@
 #include "mk/conf.h"
 #include "mk/rules.h"
 
-#define MK_GUARDS_MAX 16  /* room for enum mk_guard, which this folder does not know */
-#define MK_GUARD_STATES 5 /* values of enum mk_guard_state */
+#define MK_GUARDS_MAX 16  /* room for enum mk_guard, which this folder does not know; next: values of enum mk_guard_state */
+#define MK_GUARD_STATES 5
 
 struct mk_msg_begin { /* CONF_BEGIN */
 	uint32_t generation;
@@ -22,7 +21,7 @@ struct mk_msg_begin { /* CONF_BEGIN */
 	enum mk_platform platform;
 	uint32_t exceptions;   /* lock-down guards that the configuration excepts */
 };
-struct mk_msg_number { /* CONF_END, CONF_SHADOW, AUDIT_HEAD, HTTP_LISTENER, PING, PONG, DRAIN, PEER_BROKE, RELOAD, KEYS_WANTED */
+struct mk_msg_number { /* CONF_END, CONF_SHADOW, AUDIT_HEAD, HTTP_LISTENER, PING, PONG, DRAIN, PEER_BROKE, RELOAD, KEYS_WANTED, PAGE_WANTED, PAGE */
 	uint32_t n;
 };
 struct mk_msg_limits { /* CONF_LIMITS */
@@ -36,12 +35,14 @@ struct mk_msg_audit { /* CONF_AUDIT */
 struct mk_msg_state { /* CONF_STATE */
 	char dir[MK_PATH_MAX];
 	uint32_t two_person; /* bits 1 << enum mk_action */
+	char key_file[MK_PATH_MAX]; /* "": the agent's own */
+	bool accept_rollback, accept_clock;
 };
 struct mk_msg_store { /* CONF_STORE */
 	uint8_t index;
 	struct mk_word name;
 	char type[16];
-	bool trust_tags, require_tag;
+	bool trust_tags, require_tag, writable;
 	uint32_t calls_per_hour; /* the most; 0: no limit (a file) */
 };
 struct mk_msg_backend { /* CONF_BACKEND */
@@ -50,6 +51,7 @@ struct mk_msg_backend { /* CONF_BACKEND */
 };
 struct mk_msg_listener { /* LISTENER */
 	struct mk_word name;
+	bool client;         /* libmakini's, beside the one of that name */
 };
 struct mk_msg_watch { /* STORE_WATCH */
 	uint8_t index;       /* of the backend */
@@ -69,9 +71,7 @@ struct mk_msg_result { /* REFUSED, RELOAD_DONE: err OK for a reload that went we
 	enum mk_err err;
 	char text[768];
 };
-struct mk_msg_health { /* HEALTH, HEALTH_SHOW */
-	uint32_t reasons;    /* enum mk_reason bits; 0: ready */
-};
+struct mk_msg_health { uint32_t reasons; }; /* HEALTH, HEALTH_SHOW: enum mk_reason bits; 0: ready */
 struct mk_msg_role { /* ROLE_STATE */
 	uint8_t role;
 	uint32_t pid, restarts;

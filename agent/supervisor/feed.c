@@ -107,9 +107,11 @@ static mk_must send_state(struct mk_kid *k, size_t i)
 {
 	(void)i;
 	const struct mk_conf *c = k->feed.plan.conf;
-	struct mk_msg_state m = { .two_person = c->two_person };
+	struct mk_msg_state m = { .two_person = c->two_person, .accept_rollback = c->rollback == MK_ROLLBACK_ACCEPT,
+				  .accept_clock = c->clock_behind == MK_CLOCK_BEHIND_ACCEPT };
 	_Static_assert(sizeof m.dir == sizeof c->state_dir, "copied whole");
 	memcpy(m.dir, c->state_dir, sizeof m.dir);
+	memcpy(m.key_file, c->state_key_file, sizeof m.key_file);
 	struct mk_wr w = mk_say_room();
 	mk_msg_state_write(&w, &m);
 	return mk_say(k, MK_MSG_CONF_STATE, &w, -1);
@@ -169,6 +171,7 @@ static mk_must send_store(struct mk_kid *k, size_t i)
 {
 	const struct mk_conf_backend *b = &k->feed.plan.conf->backends[i];
 	struct mk_msg_store m = { .index = (uint8_t)i, .name = b->name, .trust_tags = b->trust_tags,
+				  .writable = b->writable,
 				  .require_tag = b->require_tag,
 				  .calls_per_hour = b->address[0] ? b->calls_per_hour : 0 };
 	_Static_assert(sizeof m.type == sizeof b->type, "copied whole");
@@ -244,7 +247,7 @@ static mk_must send_listener(struct mk_kid *k, size_t i)
 {
 	const struct mk_listener *l = &k->feed.plan.listeners->l[i];
 	struct mk_wr w = mk_say_room();
-	mk_msg_listener_write(&w, &(struct mk_msg_listener){ l->conf.name });
+	mk_msg_listener_write(&w, &(struct mk_msg_listener){ l->conf.name, l->client });
 	return mk_say(k, MK_MSG_LISTENER, &w, l->fd);
 }
 

@@ -107,11 +107,19 @@ static enum mk_err on_reload(struct mk_kid *k, const struct mk_frame *f)
 	return MK_OK;
 }
 
+static enum mk_err on_page_wanted(struct mk_kid *k, const struct mk_frame *f)
+{
+	struct mk_msg_number m;
+	MK_TRY(mk_msg_number_read(f->body, &m));
+	return mk_page_send(k, m.n);
+}
+
 static enum mk_err on_frame(void *arg, struct mk_frame *f)
 {
 	static enum mk_err (*const handlers[MK_MSG_COUNT])(struct mk_kid *, const struct mk_frame *) = {
 		[MK_MSG_READY] = on_ready,   [MK_MSG_REFUSED] = on_refused, [MK_MSG_PONG] = on_pong,
 		[MK_MSG_HEALTH] = on_health, [MK_MSG_RELOAD] = on_reload,   [MK_MSG_PEER_BROKE] = on_peer_broke,
+		[MK_MSG_PAGE_WANTED] = on_page_wanted,
 	};
 	struct mk_kid *k = arg;
 	return handlers[f->type] ? handlers[f->type](k, f) : MK_BAD_REQUEST;

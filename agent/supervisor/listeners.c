@@ -6,6 +6,7 @@
  */
 #include "agent/supervisor/listeners.h"
 #include "agent/base/file.h"
+#include "agent/base/log.h"
 #include "mk/own.h"
 
 #include <errno.h>
@@ -59,11 +60,11 @@ void mk_listener_refuse_descriptors(int fd)
 }
 
 /* Bound through the directory's descriptor: the path alone may fill sun_path. */
-static int bind_at(int dir, const char *name)
+static int bind_at(int dir, const char *name, int type)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/%s", dir, name);
-	mk_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mk_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || (unlinkat(dir, name, 0) < 0 && errno != ENOENT))
 		return -1;
 	mk_listener_refuse_descriptors(fd);
@@ -89,14 +90,14 @@ static mk_must place(int dir, const char *name, struct mk_listener *l, struct mk
 
 static mk_must make(struct mk_listener *l, struct mk_why *why)
 {
-	char folder[MK_PATH_MAX], name[MK_WORD_MAX + 8];
+	char folder[MK_PATH_MAX], name[MK_WORD_MAX + sizeof MK_CLIENT_SUFFIX + 8];
 	MK_TRY(check_place(&l->conf, why));
 	MK_TRY(mk_path_dir(l->conf.path, folder, sizeof folder));
 	mk_fd dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return failed(&l->conf, "open the directory of", why);
-	snprintf(name, sizeof name, ".%s.new", l->conf.name.s);
-	mk_fd fd = bind_at(dir, name);
+	snprintf(name, sizeof name, ".%s%s.new", l->conf.name.s, l->client ? MK_CLIENT_SUFFIX : "");
+	mk_fd fd = bind_at(dir, name, l->client ? SOCK_SEQPACKET : SOCK_STREAM);
 	if (fd < 0)
 		return failed(&l->conf, "listen at", why);
 	const enum mk_err e = place(dir, name, l, why);
@@ -117,10 +118,10 @@ static const struct mk_listener *at_path(const struct mk_listeners *s, const cha
 }
 
 /* One that systemd passed. */
-static const struct mk_listener *passed_as(const struct mk_listeners *s, const struct mk_word *name)
+static const struct mk_listener *passed_as(const struct mk_listeners *s, const struct mk_word *name, bool client)
 {
 	for (size_t i = 0; s && i < s->n; i++)
-		if (s->l[i].passed && mk_word_eq(&s->l[i].conf.name, name))
+		if (s->l[i].passed && s->l[i].client == client && mk_word_eq(&s->l[i].conf.name, name))
 			return &s->l[i];
 	return NULL;
 }
@@ -130,10 +131,12 @@ static mk_must all_passed_named(const struct mk_conf *conf, const struct mk_list
 	for (size_t i = 0; i < have->n; i++) {
 		bool found = !have->l[i].passed;
 		for (size_t k = 0; k < conf->n_listeners && !found; k++)
-			found = mk_word_eq(&conf->listeners[k].name, &have->l[i].conf.name);
+			found = mk_word_eq(&conf->listeners[k].name, &have->l[i].conf.name) &&
+				(!have->l[i].client || mk_listener_has_client(&have->l[i].conf.name));
 		if (!found)
-			return mk_why_set(why, MK_BAD_REQUEST, "systemd passed a socket named \"%s\", which is no listener: add it to "
-					  "listeners in agent.conf, or stop its socket unit", have->l[i].conf.name.s);
+			return mk_why_set(why, MK_BAD_REQUEST, "systemd passed a socket named \"%s%s\", which is no listener: add it to "
+					  "listeners in agent.conf, or stop its socket unit", have->l[i].conf.name.s,
+					  have->l[i].client ? MK_CLIENT_SUFFIX : "");
 	}
 	return MK_OK;
 }
@@ -155,12 +158,14 @@ static mk_must none_is_everybody(const struct mk_conf *conf, const struct mk_lis
 {
 	for (size_t i = 0; conf->platform == MK_HOST && i < conf->rules.n_services; i++) {
 		const struct mk_service *s = &conf->rules.services[i];
-		const struct mk_listener *l = s->identity.set ? NULL : passed_as(have, &s->identity.socket);
-		if (l && open_to_all(l->fd))
-			return mk_why_set(why, MK_BAD_REQUEST, "service \"%s\" would be everybody: systemd passed its listener \"%s\" with a mode "
+		const struct mk_listener *l = s->identity.set ? NULL : passed_as(have, &s->identity.socket, false);
+		const struct mk_listener *client = s->identity.set ? NULL : passed_as(have, &s->identity.socket, true);
+		l = l && open_to_all(l->fd) ? l : client && open_to_all(client->fd) ? client : NULL;
+		if (l)
+			return mk_why_set(why, MK_BAD_REQUEST, "service \"%s\" would be everybody: systemd passed its listener \"%s%s\" with a mode "
 					  "that lets all users connect, and its identity names nothing else: set SocketMode=0660 and SocketGroup= in "
 					  "the socket unit, or add user, uid or group in the policy",
-					  s->name.s, l->conf.name.s);
+					  s->name.s, l->conf.name.s, l->client ? MK_CLIENT_SUFFIX : "");
 	}
 	return MK_OK;
 }
@@ -188,16 +193,73 @@ static mk_must share(const struct mk_listener *from, struct mk_listener *l, stru
 /* By a listener that is there already, or a new one; one that was removed is made anew. */
 static mk_must open_one(const struct mk_listeners *have, struct mk_listener *l, struct mk_why *why)
 {
-	const struct mk_listener *passed = passed_as(have, &l->conf.name), *old = at_path(have, l->conf.path);
+	const struct mk_listener *passed = passed_as(have, &l->conf.name, l->client), *old = at_path(have, l->conf.path);
 	if (passed)
 		return share(passed, l, why);
 	return old && still_ours(old) ? share(old, l, why) : make(l, why);
 }
 
+static bool client_path(const char *path, char to[MK_SOCKET_PATH_MAX + 1])
+{
+	const size_t n = strlen(path), tail = strlen(".sock");
+	if (n <= tail || strcmp(path + n - tail, ".sock") != 0 || n + strlen(MK_CLIENT_SUFFIX) > MK_SOCKET_PATH_MAX)
+		return false;
+	snprintf(to, MK_SOCKET_PATH_MAX + 1, "%.*s" MK_CLIENT_SUFFIX ".sock", (int)(n - tail), path);
+	return true;
+}
+
+/* Of a listener that systemd made: nobody may reach libmakini's who may not reach that one. */
+static bool as_passed(const struct mk_listener *passed, struct mk_conf_listener *c)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNSPEC };
+	socklen_t n = sizeof at - 1;
+	struct stat st;
+	if (getsockname(passed->fd, (struct sockaddr *)&at, &n) < 0 || strcmp(at.sun_path, c->path) != 0 || stat(at.sun_path, &st) < 0)
+		return false;
+	c->mode = st.st_mode & 0777;
+	c->gid = st.st_gid;
+	return true;
+}
+
+/* Where only the listener itself was passed, libmakini's is a gift: its lack keeps nothing from starting. */
+static mk_must open_client(const struct mk_listeners *have, const struct mk_conf_listener *c, struct mk_listener *l, struct mk_why *why)
+{
+	const struct mk_listener *beside = passed_as(have, &c->name, false);
+	const bool gift = beside && !passed_as(have, &c->name, true);
+	struct mk_why unmade = { 0 };
+	*l = (struct mk_listener){ .conf = *c, .client = true, .fd = -1 };
+	enum mk_err e = MK_OK;
+	if (gift && !as_passed(beside, &l->conf))
+		e = mk_why_set(&unmade, MK_CONFLICT, "systemd made the listener elsewhere than at %s", c->path);
+	if (e == MK_OK && !client_path(c->path, l->conf.path))
+		e = mk_why_set(gift ? &unmade : why, MK_BAD_REQUEST, "listener %s: the path %s leaves no room for libmakini's socket beside it: "
+			       "shorten it", c->name.s, c->path);
+	if (e == MK_OK)
+		e = open_one(have, l, gift ? &unmade : why);
+	if (e == MK_OK || !gift)
+		return e;
+	mk_log(MK_WARN, "libmakini_not_served", MK_KV_S("listener", c->name.s), MK_KV_S("cause", unmade.text),
+	       MK_KV_S("remedy", "let systemd make its socket, too: ListenSequentialPacket= beside ListenStream=, with FileDescriptorName=NAME"
+		       MK_CLIENT_SUFFIX));
+	return MK_OK;
+}
+
+static mk_must open_clients(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *s, struct mk_why *why)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		struct mk_listener *l = &s->l[s->n];
+		if (!mk_listener_has_client(&conf->listeners[i].name))
+			continue;
+		MK_TRY(open_client(have, &conf->listeners[i], l, why));
+		s->n += l->fd >= 0;
+	}
+	return MK_OK;
+}
+
 enum mk_err mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
 			      struct mk_why *why)
 {
-	struct mk_listeners s = { calloc(conf->n_listeners ? conf->n_listeners : 1, sizeof *s.l), 0 };
+	struct mk_listeners s = { calloc(2 * conf->n_listeners + 1, sizeof *s.l), 0 };
 	enum mk_err e = s.l ? all_passed_named(conf, have, why) : MK_NO_MEMORY;
 	if (e == MK_OK)
 		e = none_is_everybody(conf, have, why);
@@ -207,6 +269,8 @@ enum mk_err mk_listeners_open(const struct mk_conf *conf, const struct mk_listen
 		e = open_one(have, l, why);
 		s.n += e == MK_OK;
 	}
+	if (e == MK_OK)
+		e = open_clients(conf, have, &s, why);
 	if (e != MK_OK) {
 		mk_listeners_close(&s, have);
 		return e;

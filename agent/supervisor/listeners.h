@@ -14,6 +14,7 @@
 struct mk_listener {
 	struct mk_conf_listener conf;
 	int fd;
+	bool client; /* the one for libmakini (SOCK_SEQPACKET), beside the one of the same name: conf.path is its own */
 	bool passed; /* made by systemd: its file is not looked at, changed or removed */
 	dev_t dev;  /* of the socket's file, to know it again */
 	ino_t ino;
@@ -24,9 +25,10 @@ struct mk_listeners {
 	size_t n;
 };
 
-/* A set for conf: sockets that `have` was passed under the same name are shared as they are; those that it has at the
+/* A set for conf, those for libmakini behind the others: sockets that `have` was passed under the same name are shared as they are; those that it has at the
  * same path, and that are still there, are shared with the new mode and group; others are made. BAD_REQUEST where one
- * was passed that conf does not name. On failure everything is as it was. `have` may be empty. */
+ * was passed that conf does not name. Beside a listener that was passed alone, libmakini's is made where that may be, with that
+ * one's mode and group, or left out with a line in the log. On failure everything is as it was. `have` may be empty. */
 mk_must mk_listeners_open(const struct mk_conf *conf, const struct mk_listeners *have, struct mk_listeners *ret,
 			  struct mk_why *why);
 

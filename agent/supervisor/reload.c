@@ -6,6 +6,7 @@
  * leaves the old one as it was.
  */
 #include "agent/base/clock.h"
+#include "agent/base/file.h"
 #include "agent/base/log.h"
 #include "agent/supervisor/sup.h"
 #include "mk/own.h"
@@ -49,13 +50,37 @@ static bool same_exceptions(const struct mk_conf *a, const struct mk_conf *b)
 	return a->lockdown_exceptions == b->lockdown_exceptions;
 }
 
+static bool is_written(const struct mk_conf *c, const char *file)
+{
+	char dir[MK_PATH_MAX], other[MK_PATH_MAX];
+	for (size_t i = 0; i < c->n_backends; i++) {
+		const struct mk_conf_backend *b = &c->backends[i];
+		if (b->writable && b->file[0] && mk_path_dir(b->file, other, sizeof other) == MK_OK &&
+		    mk_path_dir(file, dir, sizeof dir) == MK_OK && strcmp(dir, other) == 0)
+			return true;
+	}
+	return false;
+}
+/* This process's own lock-down, which its children inherit, has no room for another directory. */
+static bool same_written(const struct mk_conf *a, const struct mk_conf *b)
+{
+	const size_t n = strlen(a->state_dir);
+	for (size_t i = 0; i < b->n_backends; i++) {
+		const char *file = b->backends[i].file;
+		const bool below = strncmp(file, a->state_dir, n) == 0 && file[n] == '/';
+		if (b->backends[i].writable && file[0] && !below && !is_written(a, file))
+			return false;
+	}
+	return true;
+}
+
 static const struct {
 	const char *key;
 	bool (*same)(const struct mk_conf *a, const struct mk_conf *b);
 } fixed[] = {
 	{ "environment", same_environment }, { "platform", same_platform }, { "runtime_dir", same_runtime_dir },
 	{ "state_dir", same_state_dir },     { "audit", same_audit },       { "reporter", same_reporter },
-	{ "lockdown", same_exceptions },
+	{ "lockdown", same_exceptions },     { "writable", same_written },
 };
 
 static mk_must check_fixed(const struct mk_sup *s, const struct mk_conf *next, struct mk_why *why)

@@ -63,7 +63,9 @@ static const struct mk_call_rule allow[] = {
 	ARG(socket, 0, AF_NETLINK), ANY(sendmmsg), ANY(uname),
 	ANY(read), ANY(write), ANY(readv), ANY(writev), ANY(pread64), ANY(lseek), ANY(close),
 	ARG(fcntl, 1, F_GETFD), ARG(fcntl, 1, F_SETFD), ARG(fcntl, 1, F_GETFL), ARG(fcntl, 1, F_SETFL), ARG(fcntl, 1, F_DUPFD_CLOEXEC),
-	ANY(flock), ANY(ftruncate), ANY(fdatasync), ANY(fsync),
+	ANY(flock), ANY(ftruncate), ANY(fdatasync), ANY(fsync), ANY(fchmod), ANY(fchown),
+	/* a page for the broker, which seals it */
+	ANY(memfd_create), ARG(fcntl, 1, F_ADD_SEALS), ARG(fcntl, 1, F_GET_SEALS),
 	/* a broker that opens its database */
 	ARG(fcntl, 1, F_GETLK), ARG(fcntl, 1, F_SETLK), ANY(pwrite64),
 };

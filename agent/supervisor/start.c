@@ -135,6 +135,18 @@ static void load_name_services(void)
 	(void)getgrnam("makini-no-such-group");
 }
 
+/* Directories of stores that may be written, which need not lie below state_dir. */
+static mk_must add_written(const struct mk_conf *c, char dirs[MK_BACKENDS_MAX][MK_PATH_MAX], struct mk_path_rule *rules, size_t *n)
+{
+	for (size_t i = 0; i < c->n_backends; i++) {
+		if (!c->backends[i].writable || !c->backends[i].file[0])
+			continue;
+		MK_TRY(mk_path_dir(c->backends[i].file, dirs[i], MK_PATH_MAX));
+		rules[(*n)++] = (struct mk_path_rule){ dirs[i], MK_PATH_WRITE, true };
+	}
+	return MK_OK;
+}
+
 static mk_must lock_down(struct mk_sup *s, struct mk_why *why)
 {
 	const struct mk_conf *c = s->conf;
@@ -142,7 +154,7 @@ static mk_must lock_down(struct mk_sup *s, struct mk_why *why)
 	MK_TRY(mk_path_dir(c->audit.file, audit, sizeof audit));
 	MK_TRY(mk_path_dir(audit, above, sizeof above));
 	const bool at_root = strcmp(above, "/") == 0; /* a rule for it would be one for everything */
-	const struct mk_path_rule rules[] = { /* a superset of its children's: domains are inherited */
+	const struct mk_path_rule always[] = { /* a superset of its children's: domains are inherited */
 		{ "/", MK_PATH_READ, false },
 		{ s->exes.dir, MK_PATH_EXEC, false },
 		{ "/lib", MK_PATH_EXEC, true }, /* where the loader of programs is */
@@ -154,10 +166,15 @@ static mk_must lock_down(struct mk_sup *s, struct mk_why *why)
 		{ at_root ? audit : above, MK_PATH_WRITE, false }, /* rules name inodes: a log directory made anew must be within reach */
 		{ "/dev/null", MK_PATH_WRITE, false },
 	};
+	char written[MK_BACKENDS_MAX][MK_PATH_MAX];
+	struct mk_path_rule rules[MK_COUNT(always) + MK_BACKENDS_MAX];
+	size_t n = MK_COUNT(always);
+	memcpy(rules, always, sizeof always);
+	MK_TRY(add_written(c, written, rules, &n));
 	s->guards.state[MK_GUARD_MEMORY_LOCK] = MK_GUARD_UNUSED;
 	s->guards.state[MK_GUARD_SECRETMEM] = MK_GUARD_UNUSED;
 	s->guards.state[MK_GUARD_PEER_PIDFD] = MK_GUARD_UNUSED;
-	MK_TRY(mk_lockdown_files(rules, MK_COUNT(rules), true, c->lockdown_exceptions, &s->guards, why));
+	MK_TRY(mk_lockdown_files(rules, n, true, c->lockdown_exceptions, &s->guards, why));
 	MK_TRY(mk_lockdown_calls(mk_supervisor_calls(), c->lockdown_exceptions, &s->guards, why));
 	return mk_lockdown_check(&s->guards, c->lockdown_exceptions, why);
 }

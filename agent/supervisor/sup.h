@@ -128,6 +128,9 @@ void mk_sup_peer(struct mk_sup *s, struct mk_kid *fetcher);
 struct mk_plan mk_sup_plan(const struct mk_sup *s);
 void mk_sup_fail(struct mk_sup *s);                  /* the start went wrong: end with 1 */
 
+/* page.c: a page for the broker to share with clients, and its number. OK also where none could be made: it asks again. */
+mk_must mk_page_send(struct mk_kid *k, uint32_t number);
+
 /* reload.c */
 void mk_reload(struct mk_sup *s, bool answer, uint32_t number); /* now, or when what is under way has ended */
 void mk_reload_waiting(struct mk_sup *s);            /* goes on with one that had to wait */

@@ -27,7 +27,7 @@ struct mk_secret;
  *          answer: the rest is done, or NOT_FOUND (nothing pending), and GET tells. meta.version: the new one's id
  * DISCARD  the pending version is gone; NOT_FOUND where there is none
  * DISABLE  the version `expect` ("" : the current one) is not handed out by the store any more; GET of it as the current one says DISABLED
- * ENABLE   the same undone
+ * ENABLE   the same undone. Both, where the store tells: meta.version, which version it is; `already`, that it was so before
  * HEALTH   does the store serve at all?
  */
 enum mk_verb {
@@ -104,7 +104,8 @@ struct mk_op {
 	/* results */
 	enum mk_err err;           /* FAIL: why */
 	const char *fault;         /* FAIL: a fixed text for the log: what and the remedy, no secret, none of the store's words */
-	struct mk_meta meta;       /* GET; of PUT and PROMOTE the version */
+	struct mk_meta meta;       /* GET; of PUT, PROMOTE, DISABLE and ENABLE the version */
+	bool already;              /* DISABLE, ENABLE: the store had it so */
 	struct mk_secret *leaves;  /* GET: a leaf list, owned by the op */
 	struct mk_listed *listed;  /* LIST: room for MK_LIST_PAGE_MAX, given by the driver; names ascending */
 	size_t n_listed;

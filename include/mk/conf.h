@@ -20,6 +20,13 @@ struct mk_conf_listener {
 	gid_t gid;                              /* (gid_t)-1: the process's own */
 };
 
+/* Beside each listener of services stands one for libmakini: PATH.client.sock beside PATH.sock. */
+#define MK_CLIENT_SUFFIX ".client"
+static inline bool mk_listener_has_client(const struct mk_word *name)
+{
+	return strcmp(name->s, "admin") != 0 && strcmp(name->s, "credential") != 0;
+}
+
 #define MK_URL_MAX 512
 
 struct mk_conf_backend {
@@ -30,6 +37,7 @@ struct mk_conf_backend {
 	char passphrase_file[MK_PATH_MAX];
 	int64_t timeout_ms;         /* of one operation, retries and login included */
 	bool trust_tags;
+	bool writable;              /* the agent may change what the store has: only what an administrator asks for */
 	bool require_tag;           /* a secret without a tag `environment` is refused, as one with another's always is */
 	char ca_file[MK_PATH_MAX];  /* "" : the system's */
 	char proxy[MK_URL_MAX];     /* "" : none; from the section `proxy`, the environment's is never used */
@@ -104,6 +112,9 @@ struct mk_conf {
 	struct mk_conf_kubernetes kubernetes;
 	bool reporter_on;
 	struct sockaddr_storage reporter_addr; /* loopback 9464 by default */
+	char state_key_file[MK_PATH_MAX];   /* "" : state.key in state_dir, made by the agent */
+	enum mk_rollback { MK_ROLLBACK_REFUSE, MK_ROLLBACK_ACCEPT } rollback; /* a state database older than the audit log says */
+	enum mk_clock_behind { MK_CLOCK_BEHIND_CARRY, MK_CLOCK_BEHIND_ACCEPT } clock_behind; /* at a start: what was seen before counts, or not */
 	uint32_t two_person;                /* bits 1 << enum mk_action: acts that take a second person */
 	uint32_t lockdown_exceptions;       /* bits 1 << enum mk_guard */
 	struct mk_rules rules;

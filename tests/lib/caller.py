@@ -84,10 +84,10 @@ class Caller:
     @staticmethod
     def _serve(link):
         while True:
-            path = link.recv(4096)
+            kind, _, path = link.recv(4096).partition(b" ")
             if not path:
                 return
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock = socket.socket(socket.AF_UNIX, int(kind))
             try:
                 sock.connect(path.decode())
             except OSError as e:
@@ -97,7 +97,11 @@ class Caller:
             sock.close()
 
     def connect(self, path, timeout=30.0):
-        self._link.send(str(path).encode())
+        return Connection(self.socket(path, timeout))
+
+    def socket(self, path, timeout=30.0, kind=socket.SOCK_STREAM):
+        """Connected by this process, so that its credentials are this process's."""
+        self._link.send(b"%d %s" % (kind, str(path).encode()))
         data, control, _, _ = self._link.recvmsg(4, socket.CMSG_SPACE(4))
         error = struct.unpack("i", data)[0]
         if error:
@@ -106,7 +110,7 @@ class Caller:
         fd.frombytes(control[0][2][:4])
         sock = socket.socket(fileno=fd[0])
         sock.settimeout(timeout)
-        return Connection(sock)
+        return sock
 
     def get(self, path, target, **kw):
         connection = self.connect(path)

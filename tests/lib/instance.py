@@ -31,8 +31,9 @@ def within_reach(build):
     copy = pathlib.Path(tempfile.mkdtemp(prefix="makini-build-"))
     atexit.register(shutil.rmtree, copy)
     copy.chmod(0o755)
-    for part in ("bin", "libexec", "probe", "tests"):
-        shutil.copytree(build / part, copy / part)
+    for part in ("bin", "lib", "libexec", "probe", "clocked", "tests"):
+        if (build / part).exists():
+            shutil.copytree(build / part, copy / part, symlinks=True)
     return copy
 
 

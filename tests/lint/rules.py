@@ -19,9 +19,12 @@ LAYERS = {
     "backends": {"include/mk", "agent/base"},
     "agent/conf": {"include/mk", "agent/base", "agent/base/lock", "policy"},
     "agent/supervisor": {"include/mk", "agent/base", "agent/base/lock", "agent/ipc", "agent/conf", "policy"},
-    "agent/broker": {"include/mk", "agent/base", "agent/base/lock", "agent/ipc", "policy", "agent/audit", "agent/token"},
+    "agent/broker": {"include/mk", "agent/base", "agent/base/lock", "agent/ipc", "policy", "agent/audit", "agent/token",
+                     "include/makini/wire.h", "include/makini/client.h"},
     "agent/fetcher": {"include/mk", "agent/base", "agent/base/lock", "agent/ipc", "backends", "agent/token"},
     "agent/reporter": {"include/mk", "agent/base", "agent/base/lock", "agent/ipc"},
+    "include/makini": set(),
+    "client": {"include/makini"},
     "ctl": {"include/mk", "agent/base", "agent/conf", "policy", "agent/audit", "backends/local_file.h", "backends/flatten.h"},
 }
 
@@ -29,13 +32,13 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
 
 def layer_complaints(path, text):
-    """path: from the tree's root; quoted includes are written from the root, or mk/… under include/."""
+    """path: from the tree's root; quoted includes are written from the root, or mk/… and makini/… under include/."""
     folder = str(path.parent)
     if folder not in LAYERS:
         return [f"{path}: {folder} stands in no row of the layer table"]
     bad = []
     for target in INCLUDE.findall(text):
-        target = "include/" + target if target.startswith("mk/") else target
+        target = "include/" + target if target.startswith(("mk/", "makini/")) else target
         home = target.rsplit("/", 1)[0] if "/" in target else ""
         if home != folder and home not in LAYERS[folder] and target not in LAYERS[folder]:
             bad.append(f"{path}: {folder} may not include {target}")
@@ -49,6 +52,7 @@ LINKED = {
     "libexec/makini/makini-fetcher": {"libsodium", "libseccomp", "libjansson", "libcurl", "libcrypto"},
     "libexec/makini/makini-reporter": {"libsodium", "libseccomp", "libmicrohttpd"},
     "bin/makinictl": {"libsodium", "libconfig", "libjansson", "libcurl"},
+    "lib/libmakini.so": set(),
 }
 
 
@@ -77,7 +81,9 @@ FORBIDDEN = {
     "mklock": NETWORK | PROCESS | NOBODY,
     "mkbase": PROCESS | NOBODY | {"socket", "connect", "bind", "listen"},
     "mkconf": NETWORK | PROCESS | NOBODY,
-    "mkctl": PROCESS | NOBODY | {"listen", "accept"},
+    "mkclient": (NETWORK - {"socket", "connect"}) | PROCESS | NOBODY | {"open", "openat", "fopen", "write", "sigaction", "exit", "abort",
+                                                                        "pthread_create", "printf", "strtol"},
+    "mkctl": (PROCESS - {"posix_spawn", "vfork", "execve"}) | NOBODY | {"listen", "accept"},  # MAY_SPAWN and MAY_FORK say where
 }
 
 
@@ -91,15 +97,20 @@ BANNED = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|strtok_r
 PROCESS_ONLY = re.compile(r"(?<![\w.>])(printf|fprintf|puts|fputs|putchar|perror)\s*\(")
 EXIT = re.compile(r"(?<![\w.>])(exit|_exit|abort|quick_exit)\s*\(")
 FORK = re.compile(r"(?<![\w.>])(fork|vfork|clone|clone3|pthread_create)\s*\(")
+SPAWN = re.compile(r"(?<![\w.>])(posix_spawnp?)\s*\(")
 GETENV = re.compile(r"(?<![\w.>])(getenv|secure_getenv|setenv|putenv)\s*\(")
 SIGACTION = re.compile(r"(?<![\w.>])(sigaction|sigsetjmp)\s*\(")
 TOKEN_CHAR = re.compile(r"\bchar\s*\*+\s*(?:const\s+)?(\w*(?:token|secret|password|passphrase)\w*)\b(?!_file)", re.I)
 
 # Where the exception is the rule, with its reason.
-MAY_EXIT = {"agent/base/err.c"}                       # mk_assert_fail
-MAY_FORK = {"agent/audit/sync.c"}                     # the one helper thread; the supervisor's spawn is a folder rule
-MAY_ENV = {"ctl/socket.c"}                            # MAKINI_AGENT_SOCKET
-MAY_SIGACTION = {"agent/base/loop.c"}
+MAY_EXIT = {"agent/base/err.c", "ctl/run_child.c"}    # mk_assert_fail; a vforked child
+MAY_FORK = {"agent/audit/sync.c",                     # the one helper thread; the supervisor's spawn is a folder rule
+            "ctl/run_child.c"}                        # makinictl run: vfork, so that a token goes from locked memory into the new program
+MAY_ENV = {"ctl/socket.c", "client/client.c",         # MAKINI_AGENT_SOCKET
+           "ctl/run_child.c"}                         # PATH
+MAY_SIGACTION = {"agent/base/loop.c", "ctl/main.c",    # where the end of children is ignored none can be waited for
+                 "ctl/render.c"}                       # reads what is ignored (nohup)
+MAY_SPAWN = {"ctl/watch_run.c"}                       # makinictl watch --exec: /bin/sh, for the command that its user gave
 NAMES_NOT_VALUES = {"token_type", "secret_name", "passphrase_file", "next_token"}
 
 
@@ -120,6 +131,8 @@ def banned_complaints(path, text):
         complain(EXIT, "only main and mk_assert end a process")
     if p not in MAY_FORK and not p.startswith("agent/supervisor/spawn"):
         complain(FORK, "only the supervisor's spawn forks; only the audit log's sync is a thread")
+    if p not in MAY_SPAWN and not p.startswith("agent/supervisor/spawn"):
+        complain(SPAWN, "only makinictl watch --exec starts a program")
     if p not in MAY_ENV and not p.startswith("agent/supervisor/"):
         complain(GETENV, "processes take no environment")
     if p not in MAY_SIGACTION and not p.startswith("agent/supervisor/spawn"):

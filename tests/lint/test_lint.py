@@ -12,7 +12,7 @@ from lint import rules
 from lint.sources import ROOT, code_of, files, functions
 
 BUILD = pathlib.Path(os.environ.get("MK_BUILD", ROOT / "build" / "test"))
-PRODUCT = [f for f in files(".c", ".h") if not str(f).startswith("tests/")]
+PRODUCT = [f for f in files(".c", ".h") if not str(f).startswith(("tests/", "examples/"))]
 ALL_C = files(".c", ".h")
 
 
@@ -49,6 +49,30 @@ def needed(exe):
 def test_executables_link_only_what_their_job_needs():
     assert [c for exe in rules.LINKED for c in rules.linked_complaints(exe, needed(exe))] == []
     assert rules.linked_complaints("libexec/makini/makini-broker", ["libcurl.so.4", "libc.so.6"])
+
+
+def exported(library):
+    out = subprocess.run(["nm", "-D", "--defined-only", BUILD / library], check=True, capture_output=True).stdout.decode()
+    return set(re.findall(r" [TDBRVW] (\S+)", out))
+
+
+def test_libmakini_exports_what_its_header_declares_and_nothing_else():
+    declared = set(re.findall(r"^(?:int|void|const char \*)\s?\*?(makini_\w+)\(", text_of(pathlib.Path("include/makini/client.h")), re.M))
+    assert len(declared) == 6
+    assert exported("lib/libmakini.so") == {f"{name}@@MAKINI_1" for name in declared}
+    dynamic = subprocess.run(["readelf", "-d", BUILD / "lib/libmakini.so"], check=True, capture_output=True).stdout.decode()
+    assert "[libmakini.so.1]" in dynamic and "TEXTREL" not in dynamic
+
+
+@pytest.mark.parametrize("compiler", [["gcc", "-std=c99"], ["gcc", "-std=c11"], ["clang-14", "-std=c11"], ["g++", "-std=c++11"], ["g++", "-std=c++20"],
+                                      ["clang++-14", "-std=c++11"]], ids=" ".join)
+def test_the_public_header_is_plain_c_and_plain_cpp(compiler, tmp_path):
+    unit = tmp_path / ("unit.cc" if "++" in compiler[0] else "unit.c")
+    command = [*compiler, "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-fsyntax-only", f"-I{ROOT}/include", str(unit)]
+    unit.write_text("#include <makini/client.h>\n#include <makini/client.h>\nint main(void) { makini_close(NULL); return MAKINI_EINVAL + 1; }\n")
+    assert subprocess.run(command, capture_output=True).stderr.decode() == ""
+    unit.write_text("#include <makini/client.h>\nint main(void) { return makini_get(0); }\n")
+    assert subprocess.run(command, capture_output=True).returncode != 0
 
 
 def test_no_executable_links_a_library_more_than_the_table_says():

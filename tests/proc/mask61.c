@@ -3,7 +3,7 @@
  *     mask61 [--without-landlock] COMMAND [ARGUMENT…]
  *
  * Runs a command that sees a kernel like Debian 12's 6.1: no memfd_secret, no MDWE, no
- * SO_PEERPIDFD, Landlock of ABI 2 (or none), no call that came later. The masks are a seccomp
+ * SO_PEERPIDFD, MFD_NOEXEC_SEAL, Landlock of ABI 2 (or none), no call that came later. The masks are a seccomp
  * filter, so they hold for all descendants, whatever they drop or filter themselves.
  * Only the Landlock version needs an answer that is no error: the parent gives it.
  * Ends with the command's status (128 + n for signal n), hands on SIGTERM, SIGHUP and
@@ -35,6 +35,7 @@
 #define SO_PEERPIDFD_    77u   /* 6.5 */
 #define SO_PASSRIGHTS_   83u   /* 6.16 */
 #define PIDFD_GET_INFO_  0xff0bu /* type and number, 6.13 */
+#define MFD_NEWER        0x18u /* MFD_NOEXEC_SEAL, MFD_EXEC: 6.3 */
 #define EXIT_USAGE       2
 #define EXIT_NO_MASK     125
 #define EXIT_NO_COMMAND  127
@@ -58,6 +59,7 @@ static struct sock_filter masks[] = {
 	LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0), RETURN(SECCOMP_RET_ALLOW), LOAD(nr),
 	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FIRST_NEWER_CALL, 0, 1), ANSWER(ENOSYS),
 	IS(SYS_memfd_secret, 1), ANSWER(ENOSYS),
+	IS(SYS_memfd_create, 4), LOAD(args[1]), AND(MFD_NEWER), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0), ANSWER(EINVAL), LOAD(nr),
 	IS(SYS_landlock_create_ruleset, 1), RETURN(SECCOMP_RET_USER_NOTIF),
 	IS(SYS_prctl, 5), LOAD(args[0]), IS(65, 1), ANSWER(EINVAL), IS(66, 1), ANSWER(EINVAL), LOAD(nr), /* MDWE */
 	IS(SYS_getsockopt, 5), LOAD(args[1]), IS(SOL_SOCKET, 3), LOAD(args[2]), IS(SO_PEERPIDFD_, 1), ANSWER(ENOPROTOOPT), LOAD(nr),

@@ -99,13 +99,13 @@ def test_each_200_has_its_grant_record_while_the_disk_comes_and_goes(instance):
 
 def test_a_file_limit_stops_tokens_and_not_the_broker():
     with Instance() as i:
-        i.wrapper = ["prlimit", "--fsize=32768"]
+        i.wrapper = ["prlimit", "--fsize=65536"]
         i.put("acme-sap", b"tok-sap")
         i.start()
         broker = i.pids()["broker"]
         wait_for("limit to refusal", lambda: refused(i), 5.0)
         wait_for("health says why", lambda: health(i) == (503, ["audit_unavailable"]), 1.0)
-        assert i.audit_log.stat().st_size <= 32768 and i.pids()["broker"] == broker
+        assert i.audit_log.stat().st_size <= 65536 and i.pids()["broker"] == broker
         i.audit_log.rename(i.dir / "full.jsonl")  # a new one has room again
         wait_for("ready again", lambda: health(i) == (200, None), 2.0)
         assert i.token("acme-sap").status == 200 and i.pids()["broker"] == broker

@@ -60,7 +60,7 @@ class Link:
 
 
 class Fetcher:
-    def __init__(self, directory, key="key", wrapper=(), ready=True):
+    def __init__(self, directory, key="key", wrapper=(), ready=True, **conf):
         self.dir = pathlib.Path(directory)
         self.store, self.key = self.dir / "store", self.dir / key
         self.log = self.dir / "log"
@@ -69,7 +69,7 @@ class Fetcher:
         self.supervisor, self.broker = Link(), Link()
         self.process = self.spawn(wrapper)
         if ready:
-            self.configure()
+            self.configure(**conf)
             name, body = self.supervisor.recv()
             assert name == "READY", body
             self.guards = body[4:]
@@ -90,9 +90,9 @@ class Fetcher:
         generation = self.supervisor.generation
         self.supervisor.send("CONF_BEGIN", struct.pack("<I", generation) + short("test") + bytes([0]) + struct.pack("<I", 0))
 
-    def backend(self, index=0, kind="local", file=None, key=None):
+    def backend(self, index=0, kind="local", file=None, key=None, writable=False):
         self.supervisor.send("CONF_BACKEND", bytes([index]) + short("store") + text(kind) + text(str(file or self.store)) +
-                             text(str(key or self.key)) + text("") + struct.pack("<q?", 10000, False) + NO_HTTP)
+                             text(str(key or self.key)) + text("") + struct.pack("<q??", 10000, False, writable) + NO_HTTP)
 
     def configure(self, **kw):
         self.begin()
@@ -123,6 +123,15 @@ class Fetcher:
         version, rest = body[13:13 + n].decode(), body[13 + n + 9:]
         assert rest[0] == 0, "tags are not read here"
         return version, rest[1:]
+
+    def mark(self, name, enable=False, version="", backend=0):
+        """Disables or enables a version: the error's name, or (was so already, version)."""
+        ref = os.urandom(8)
+        self.broker.send("WRITE_BEGIN", ref + bytes([backend, enable]) + short(name) + text(version))
+        kind, body = self.broker.recv()
+        assert kind == "WRITE_DONE" and body[:8] == ref
+        (n,) = struct.unpack_from("<I", body, 11)
+        return ERRORS[body[8]] if body[8] else (bool(body[9]), body[15:15 + n].decode())
 
     def list(self, after=""):
         ref = os.urandom(8)
@@ -310,3 +319,51 @@ def test_signals_to_the_group_leave_it_to_its_supervisor(fetcher):
         os.kill(fetcher.process.pid, signo)
     fetcher.supervisor.send("PING", struct.pack("<I", 5))
     assert fetcher.supervisor.recv()[0] == "PONG"
+
+
+@pytest.fixture
+def writing(tmp_path):
+    (tmp_path / "apart").mkdir()
+    f = Fetcher(tmp_path / "apart", writable=True)
+    yield f
+    f.close()
+
+
+def test_a_backend_that_is_not_writable_is_not_changed_whatever_the_broker_asks(fetcher):
+    fetcher.put("acme-sap", "tok")
+    before = fetcher.store.read_bytes(), fetcher.store.stat().st_ino
+    for enable in (False, True):
+        assert fetcher.mark("acme-sap", enable=enable) == "DENIED"
+    assert (fetcher.store.read_bytes(), fetcher.store.stat().st_ino) == before
+    assert [r["event"] for r in fetcher.logged()] == ["write_refused"] * 2
+    assert b"tok" in fetcher.get("acme-sap")[1], "and it lives"
+
+
+def test_a_writable_backend_is_changed_and_changed_back(writing):
+    first = writing.put("acme-sap", "tok-first")
+    second = writing.put("acme-sap", "tok-second")
+    mode = writing.store.stat().st_mode
+    assert writing.mark("acme-sap") == (False, second)
+    assert writing.get("acme-sap") == "DISABLED"
+    inode = writing.store.stat().st_ino
+    assert writing.mark("acme-sap") == (True, second), "again: it was so already"
+    assert writing.store.stat().st_ino == inode, "and nothing is written"
+    assert writing.mark("acme-sap", version=first) == (False, first)
+    assert writing.get("acme-sap", previous=True) == "DISABLED"
+    assert writing.mark("acme-sap", enable=True) == (False, second)
+    assert b"tok-second" in writing.get("acme-sap")[1] and writing.store.stat().st_mode == mode
+    assert sorted(p.name for p in writing.dir.iterdir()) == ["key", "log", "store"], "nothing is left beside"
+    assert writing.mark("acme-never") == "NOT_FOUND" and writing.mark("acme-sap", version="0" * 16) == "NOT_FOUND"
+
+
+def test_a_right_to_write_is_neither_gained_nor_kept_by_a_new_configuration(tmp_path):
+    for was in (False, True):
+        (tmp_path / str(was)).mkdir()
+        f = Fetcher(tmp_path / str(was), writable=was)
+        f.supervisor.generation = 2
+        f.begin()
+        f.backend(writable=not was)
+        f.supervisor.send("CONF_END", struct.pack("<I", 2))
+        name, body = f.supervisor.recv()
+        assert name == "REFUSED" and b"afresh" in body
+        f.close()

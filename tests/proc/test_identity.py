@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from lib.client_socket import EDENIED, Client
 from lib.instance import AGENT, BILLING, SECTEAM, STRANGER, SYNC, Instance
 from lib.units import POLICY, Cgroup, UnitCaller, can_make
 from lib.waiting import settled, wait_for
@@ -125,6 +126,24 @@ def test_who_was_waited_for_is_just_as_dead(running, unit):
     caller.close()
     assert connection.request("/v1/tokens/acme-sap").status == 403
     connection.close()
+
+
+def test_the_unit_counts_on_libmakinis_socket_as_well_and_only_while_who_connected_lives(running, unit):
+    def client(who):
+        return Client(who.socket(running.run / "api.client.sock", kind=socket.SOCK_SEQPACKET))
+
+    inside, outside = UnitCaller(BILLING, unit), UnitCaller(BILLING, None)
+    try:
+        with client(outside) as c:
+            assert c.hello() == EDENIED
+        with client(inside) as c:
+            assert c.hello() == 0 and c.get("acme-sap").token == b"tok-sap"
+            os.kill(inside.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, inside.pid, os.WEXITED | os.WNOWAIT)
+            assert c.get("acme-sap").status == EDENIED and c.is_closed()
+    finally:
+        for who in (inside, outside):
+            who.close()
 
 
 def test_dead_before_accept_is_nobody(running, unit):

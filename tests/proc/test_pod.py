@@ -8,11 +8,13 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import pytest
 
 from lib.caller import Caller
+from lib.client_socket import EDENIED, EUNAUTHENTICATED, Client
 from lib.instance import AGENT
 from lib.pod import Container, Pod
 from lib.waiting import wait_for
@@ -115,6 +117,18 @@ def test_a_service_that_needs_no_token_is_told_by_socket_and_uid(world):
     assert world.get("nonsense", "/v1/tokens/acme-sap", world.billing).status == 200  # not looked at
     assert world.get(world.token(), "/v1/tokens/acme-sap", world.billing).status == 200
     assert "account" not in world.pod.audit("grant")[-1]
+
+
+def test_libmakinis_socket_lies_in_the_volume_and_a_service_that_needs_a_token_is_told_so(world):
+    def client(who):
+        return Client(who.socket(who.path / "makini.client.sock", kind=socket.SOCK_SEQPACKET))
+
+    with client(world.billing) as c:  # of another pid namespace
+        assert c.hello() == 0 and c.page.valid() and c.get("acme-sap").good(c.page)
+        assert c.get("globex-crm").status == EDENIED
+    with client(world.sync) as c:
+        assert c.hello() == EUNAUTHENTICATED and c.is_closed()
+    assert world.get(world.token()).status == 200
 
 
 def test_without_a_token_it_is_401_and_says_how(world):

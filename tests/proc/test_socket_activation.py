@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from lib.client_socket import Client, open_client
 from lib.instance import AGENT, BILLING, SYNC, Instance
 from lib.systemd import Systemd, available
 from lib.units import load_credential
@@ -110,6 +111,37 @@ def test_a_listener_is_taken_by_its_name_with_the_file_that_systemd_made():
         assert path.exists() and not i.sock().exists()
 
 
+def test_libmakinis_socket_is_taken_by_its_name_too():
+    make = lambda i: {"sync": listening(i.dir / "else.sock"), "sync.client": listening(i.dir / "else.client.sock", kind=socket.SOCK_SEQPACKET)}  # noqa: E731
+    with Activated(make) as i:
+        before = os.stat(i.dir / "else.client.sock")
+        i.start()
+        for _ in range(2):
+            with Client(i.caller(SYNC).socket(i.dir / "else.client.sock", kind=socket.SOCK_SEQPACKET)) as c:
+                assert c.hello() == 0 and c.get("acme-sap").token == b"tok-sap"
+            assert i.reload()["event"] == "reloaded"
+        after = os.stat(i.dir / "else.client.sock")
+        assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode) and not (i.run / "sync.client.sock").exists()
+        with open_client(i, BILLING) as c:  # the others are the agent's own
+            assert c.get("acme-sap").token == b"tok-sap"
+        assert i.stop() == 0 and (i.dir / "else.client.sock").exists()
+
+
+def test_without_it_the_agent_makes_it_beside_the_listener_with_that_ones_access_or_says_that_it_does_not():
+    with Activated(lambda i: {"api": listening(i.sock("api"), 0o660), "sync": listening(i.dir / "elsewhere.sock")}) as i:
+        os.chown(i.sock("api"), AGENT, AGENT)
+        i.start()
+        st = os.stat(i.run / "api.client.sock")
+        assert stat.S_IMODE(st.st_mode) == 0o660 and st.st_gid == AGENT  # systemd's, not the 0666 that api has otherwise
+        said = i.events("libmakini_not_served")
+        assert [r["listener"] for r in said] == ["sync"] and "FileDescriptorName" in said[0]["remedy"]
+        assert not list(i.run.glob("sync*")) and not list(i.dir.glob("elsewhere.client*"))
+        assert i.reload()["event"] == "reloaded"
+        assert stat.S_IMODE(os.stat(i.run / "api.client.sock").st_mode) == 0o660
+        assert i.stop() == 0
+        assert i.sock("api").exists() and not (i.run / "api.client.sock").exists()
+
+
 def test_who_knocked_before_the_agent_was_there_is_answered():
     with Activated(lambda i: {"sync": listening(i.dir / "early.sock")}) as i:
         early = i.caller(SYNC).connect(i.dir / "early.sock")
@@ -167,6 +199,7 @@ def test_a_name_that_is_no_listener_is_refused():
 
 @pytest.mark.parametrize("what, remedy", [
     ("datagram", "ListenStream"), ("not listening", "ListenStream"), ("abstract", "abstract"), ("tcp", "ListenStream"),
+    ("client stream", "ListenSequentialPacket"), ("client of nobody", "no listener"), ("client of admin", "no listener"),
     ("file", "ListenStream"), ("default name", "FileDescriptorName"), ("no name", "FileDescriptorName"), ("twice", "two sockets")])
 def test_what_is_no_listening_socket_at_a_path_is_refused(what, remedy):
     def make(i):
@@ -181,6 +214,9 @@ def test_what_is_no_listening_socket_at_a_path_is_refused(what, remedy):
             s.bind(("127.0.0.1", 0))
             s.listen()
             return {"sync": s}
+        if what.startswith("client"):
+            kind = socket.SOCK_STREAM if what == "client stream" else socket.SOCK_SEQPACKET
+            return {{"client of nobody": "other.client", "client of admin": "admin.client"}.get(what, "sync.client"): listening(i.dir / "s", kind=kind)}
         if what == "file":
             return {"sync": File(i.dir / "s")}
         return {"a": listening(i.dir / "a"), "b": listening(i.dir / "b")}

@@ -132,7 +132,7 @@ def test_sockets_have_their_modes_from_the_first(instance):
     instance.start()
     assert stat.S_IMODE(os.stat(instance.sock()).st_mode) == 0o666
     assert stat.S_IMODE(os.stat(instance.sock("admin")).st_mode) == 0o600
-    assert {p.name for p in instance.run.iterdir() if p.suffix == ".sock"} == {"api.sock", "admin.sock"}
+    assert {p.name for p in instance.run.iterdir() if p.suffix == ".sock"} == {"api.sock", "api.client.sock", "admin.sock"}
 
 
 def test_a_stale_socket_of_its_own_is_taken_over(instance):

@@ -57,11 +57,11 @@ def test_a_directive_less_is_noticed(prefix, tmp_path, directive):
 
 def test_systemd_finds_no_fault(prefix, tmp_path):
     files = sorted(units(prefix).iterdir())
-    assert {f.name for f in files} == {"makini-agent@.service", "makini-agent@.socket", "makini-separation.service", "makini-separation.timer"}
+    assert {f.name for f in files} == {"makini-agent@.service", "makini-agent@.socket", "makini-agent-client@.socket", "makini-separation.service", "makini-separation.timer"}
     shown = run("systemd-analyze", "verify", "--man=no", *files)
     assert not [line for line in shown.stderr.splitlines() if "makini" in line], shown.stderr
     broken = tmp_path / "makini-agent@.service"
-    broken.write_text(files[0].read_text().replace("UMask=", "UMaks="))
+    broken.write_text((units(prefix) / "makini-agent@.service").read_text().replace("UMask=", "UMaks="))
     assert "UMaks" in run("systemd-analyze", "verify", "--man=no", broken).stderr
 
 
@@ -71,8 +71,8 @@ def test_the_examples_have_no_fault(prefix, tmp_path):
     shutil.copytree(units(prefix), tmp_path, dirs_exist_ok=True)
     drop_ins = tmp_path / "makini-agent@production.service.d"
     drop_ins.mkdir()
-    names = {f.name for f in examples.iterdir()}
-    assert names == {"stores.conf", "groups.conf", "credentials.conf", "makini-listener-sync@.socket", "billing.service"}
+    names = {f.name for f in examples.iterdir() if f.is_file()}
+    assert names == {"stores.conf", "groups.conf", "credentials.conf", "makini-listener-sync@.socket", "makini-listener-sync-client@.socket", "billing.service"}
     for f in examples.glob("*.conf"):
         shutil.copy(f, drop_ins)
     shutil.copy(tmp_path / "makini-agent@.service", tmp_path / "makini-agent@production.service")
@@ -80,7 +80,7 @@ def test_the_examples_have_no_fault(prefix, tmp_path):
         text = f.read_text().replace("/usr/bin/billing", "/usr/bin/true")
         (tmp_path / f.name).write_text(text)
     shown = run("systemd-analyze", "verify", "--man=no", tmp_path / "makini-agent@production.service", tmp_path / "billing.service",
-                tmp_path / "makini-listener-sync@.socket")
+                tmp_path / "makini-listener-sync@.socket", tmp_path / "makini-listener-sync-client@.socket")
     assert not [line for line in shown.stderr.splitlines() if "makini" in line or "billing" in line], shown.stderr
 
 

@@ -11,6 +11,7 @@
 #include "agent/broker/fetch.h"
 #include "agent/broker/gate_part.h"
 #include "agent/broker/pending.h"
+#include "agent/ipc/msg_write.h"
 #include "mk/own.h"
 
 #include <fcntl.h>
@@ -35,9 +36,11 @@ struct gate_fix {
 	int64_t boot, wall;
 	char dir[64], log[128];
 	unsigned gets, lists;          /* questions that came */
-	struct mk_msg_fetch get;       /* the last ones */
+	struct mk_msg_fetch get, previous; /* the last ones; previous: for that version */
 	struct mk_msg_list list;
-	struct mk_ref refs[8];         /* of the first questions */
+	struct mk_ref refs[16];        /* of the first questions */
+	unsigned writes;
+	struct mk_msg_write write[64]; /* the first ones */
 };
 static struct gate_fix fix;
 
@@ -48,7 +51,12 @@ static enum mk_err fake_frame(void *arg, struct mk_frame *f)
 		assert_int_equal(mk_msg_fetch_read(f->body, &fix.get), MK_OK);
 		if (fix.gets < MK_COUNT(fix.refs))
 			fix.refs[fix.gets] = fix.get.ref;
+		if (fix.get.previous)
+			fix.previous = fix.get;
 		fix.gets++;
+	} else if (f->type == MK_MSG_WRITE_BEGIN) {
+		assert_true(fix.writes < MK_COUNT(fix.write));
+		assert_int_equal(mk_msg_write_read(f->body, &fix.write[fix.writes++]), MK_OK);
 	} else {
 		assert_int_equal(f->type, MK_MSG_LIST_BEGIN);
 		assert_int_equal(mk_msg_list_read(f->body, &fix.list), MK_OK);
@@ -109,7 +117,7 @@ static void add_service(struct mk_rules *r, const char *name, uid_t uid)
 static void add_rule(struct mk_rules *r, bool deny, const char *service, const char *pattern, unsigned line)
 {
 	struct mk_rule rule = { .deny = deny, .line = line, .n_patterns = 1,
-				.actions = 1u << MK_ACTION_GET | 1u << MK_ACTION_LIST };
+				.actions = 1u << MK_ACTION_GET | 1u << MK_ACTION_LIST | 1u << MK_ACTION_WATCH };
 	if (strcmp(service, "secteam") == 0)
 		rule.actions = 1u << MK_ACTION_STATUS;
 	snprintf(rule.service.s, sizeof rule.service.s, "%s", service);

@@ -10,9 +10,11 @@
 #include "agent/base/clock.h"
 #include "agent/broker/bearer.h"
 #include "agent/broker/evidence.h"
-#include "agent/broker/acts.h"
+#include "agent/broker/acts_revoke.h"
+#include "agent/broker/in_store.h"
 #include "agent/broker/fingerprint.h"
 #include "agent/broker/http.h"
+#include "agent/broker/tell.h"
 #include "mk/own.h"
 
 #include <fcntl.h>
@@ -31,6 +33,9 @@ struct mk_broker {
 	/* what the gate does */
 	enum mk_err err;
 	unsigned retry_after;
+	struct mk_watcher *watcher; /* the stream that is open */
+	uint64_t events;            /* that there are for it */
+	int version_byte;           /* of which their versions are made; 0: v */
 	bool waits;                 /* a get waits until the test wakes it */
 	size_t token_bytes;         /* 0: the token is "secret-token" */
 	size_t list_size;
@@ -176,6 +181,56 @@ mk_must mk_gate_list(struct mk_broker *b, struct mk_caller *c, const struct mk_n
 	return b->err;
 }
 
+/* ---- streams: of what the test adds to `events` ---- */
+
+mk_must mk_gate_watch(struct mk_broker *b, struct mk_caller *c, const struct mk_watch_ask *ask, struct mk_waiter *wait,
+		      struct mk_watcher *w, unsigned *retry_after_s)
+{
+	(void)c;
+	(void)ask;
+	(void)wait;
+	(void)retry_after_s;
+	w->at = 1;
+	w->open = true;
+	b->watcher = w;
+	return b->err;
+}
+
+void mk_watcher_leave(struct mk_broker *b, struct mk_watcher *w)
+{
+	if (b->watcher == w)
+		b->watcher = NULL;
+	w->open = false;
+}
+
+bool mk_watcher_next(struct mk_broker *b, struct mk_caller *c, struct mk_watcher *w, struct mk_event *ret)
+{
+	(void)c;
+	if (w->at > b->events)
+		return false;
+	*ret = (struct mk_event){ .n = w->at++, .kind = MK_TOLD_ROTATED, .name = { "acme-erp" } };
+	memset(ret->version, b->version_byte ? b->version_byte : 'v', MK_VERSION_MAX);
+	return true;
+}
+
+bool mk_watcher_may_stay(struct mk_broker *b, struct mk_caller *c, const struct mk_watcher *w)
+{
+	(void)c;
+	(void)w;
+	return b->err == MK_OK;
+}
+
+void mk_watcher_id(const struct mk_broker *b, uint64_t n, char out[MK_EVENT_ID_MAX])
+{
+	(void)b;
+	snprintf(out, MK_EVENT_ID_MAX, "life-%llu", (unsigned long long)n);
+}
+
+uint64_t mk_watcher_read_up_to(const struct mk_watcher *w)
+{
+	return w->at - 1;
+}
+
 mk_must mk_gate_admin(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
 {
 	(void)c;
@@ -269,15 +324,129 @@ mk_must mk_act_freeze(struct mk_broker *b, struct mk_caller *c, const char *reas
 	return b->admin;
 }
 
-mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, enum mk_action action, const char *detail, struct mk_proposal *ret,
-		     bool *ret_waits)
+mk_must mk_act_begin(struct mk_broker *b, struct mk_caller *c, const struct mk_act *act, struct mk_proposal *ret, bool *ret_waits)
 {
 	(void)c;
-	(void)action;
-	(void)detail;
+	(void)act;
 	(void)ret;
 	*ret_waits = false;
 	return b->admin;
+}
+
+const char *const mk_revoke_step_words[MK_REVOKED_STEPS] = { "step", "step", "step", "step", "step", "step", "step" };
+
+mk_must mk_act_revoke(struct mk_broker *b, struct mk_caller *c, struct mk_revoke *r)
+{
+	(void)c;
+	for (unsigned s = 0; s < MK_REVOKED_STEPS; s++)
+		r->steps[s] = 0;
+	return b->admin;
+}
+
+mk_must mk_act_restore(struct mk_broker *b, const struct mk_restore *r)
+{
+	(void)r;
+	return b->admin == MK_OK ? MK_NOT_FOUND : b->admin;
+}
+
+void mk_restore_text(const struct mk_restore *r, char out[MK_RESTORE_TEXT])
+{
+	snprintf(out, MK_RESTORE_TEXT, "%s", r->name.s);
+}
+
+mk_must mk_restore_of_text(const char *text, struct mk_restore *ret)
+{
+	(void)text;
+	(void)ret;
+	return MK_BAD_REQUEST;
+}
+
+/* ---- no store is asked ---- */
+
+mk_must mk_in_store_new(struct mk_broker *b, struct mk_caller *c, enum mk_verb verb, const struct mk_name *names, size_t n,
+			struct mk_in_store **ret)
+{
+	(void)b;
+	(void)c;
+	(void)verb;
+	(void)names;
+	(void)n;
+	(void)ret;
+	return MK_NO_MEMORY;
+}
+
+bool mk_in_store_begin(struct mk_in_store *j, void (*done)(void *arg), void *arg)
+{
+	(void)j;
+	(void)done;
+	(void)arg;
+	return true;
+}
+
+struct mk_in_store *mk_in_store_free(struct mk_in_store *j)
+{
+	(void)j;
+	return NULL;
+}
+
+enum mk_verb mk_in_store_verb(const struct mk_in_store *j)
+{
+	(void)j;
+	return MK_VERB_DISABLE;
+}
+
+size_t mk_in_store_stores(const struct mk_in_store *j)
+{
+	(void)j;
+	return 0;
+}
+
+const struct mk_word *mk_in_store_store(const struct mk_in_store *j, size_t store)
+{
+	(void)j;
+	(void)store;
+	return NULL;
+}
+
+const struct mk_stored *mk_in_store_of(const struct mk_in_store *j, size_t name, size_t store)
+{
+	(void)j;
+	(void)name;
+	(void)store;
+	return NULL;
+}
+
+bool mk_in_store_all_done(const struct mk_in_store *j, size_t name)
+{
+	(void)j;
+	(void)name;
+	return true;
+}
+
+const char *mk_stored_word(enum mk_verb verb, enum mk_stored_outcome o)
+{
+	(void)verb;
+	(void)o;
+	return "";
+}
+
+void mk_act_revoked(const struct mk_broker *b, struct mk_revoked_status *ret)
+{
+	(void)b;
+	*ret = (struct mk_revoked_status){ 0 };
+}
+
+bool mk_gate_clock_in_doubt(const struct mk_broker *b)
+{
+	(void)b;
+	return false;
+}
+
+bool mk_gate_might(struct mk_broker *b, struct mk_caller *c, enum mk_action action)
+{
+	(void)c;
+	(void)action;
+	return b->admin == MK_OK;
 }
 
 mk_must mk_act_thaw(struct mk_broker *b)

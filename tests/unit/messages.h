@@ -9,6 +9,7 @@
 
 #include "agent/ipc/ipc.h"
 #include "agent/ipc/msg_endpoint.h"
+#include "agent/ipc/msg_write.h"
 #include "agent/ipc/msgs.h"
 #include "mk/own.h"
 
@@ -54,20 +55,20 @@ SAMPLE(begin, { 7, word_("production"), MK_POD, 1u << 3 })
 SAMPLE(number, { 0x01020304 })
 SAMPLE(limits, { { 300000, 20, true, 3600000 }, { 4096, 1024, 2000, 2000, 60000, 64 } })
 SAMPLE(audit, { { "/var/log/makini/audit.jsonl", { 1, 2, 3 }, UINT64_C(1) << 30, 10 }, { 9, 8, 7 } })
-SAMPLE(store, { 2, word_("vault-eu"), "local", true, true, 180000 })
+SAMPLE(store, { 2, word_("vault-eu"), "local", true, true, true, 180000 })
 SAMPLE(backend, { 15, { .name = word_("eu"), .type = "vault", .file = "/var/lib/store", .key_file = "/etc/key", .timeout_ms = 2000,
-			.trust_tags = true, .ca_file = "/etc/ca.pem", .proxy = "http://proxy:3128", .calls_per_hour = 180000,
+			.trust_tags = true, .writable = true, .ca_file = "/etc/ca.pem", .proxy = "http://proxy:3128", .calls_per_hour = 180000,
 			.address = "https://vault:8200", .ns = "team", .mount = "secret", .path = "makini/{connection}", .kv = 2,
 			.auth = { .method = "approle", .mount = "approle", .role = "r", .token_file = "/t", .role_id_file = "/r",
 				  .secret_id_file = "/s", .wrapped = true, .jwt_file = "/j", .cert_file = "/c",
 				  .cert_key_file = "/k" } } })
-SAMPLE(state, { "/var/lib/makini/production", 1u << MK_ACTION_THAW })
+SAMPLE(state, { "/var/lib/makini/production", 1u << MK_ACTION_THAW, "/run/credentials/state", true, true })
 SAMPLE(kubernetes, { "makini-production", "https://kubernetes.default.svc", "0b8b6a1e-0000-4000-8000-000000000001", "",
 		     mk_span_of("{\"keys\":[]}") })
 SAMPLE(keys_from, { "https://kubernetes.default.svc", "/run/ca.crt", "/run/token" })
 SAMPLE(keys, { MK_OK, { { { MK_JWK_RSA, "one", { 0x80 }, MK_RSA_LEAST, 65537, { 0 }, { 0 } },
 			  { MK_JWK_P256, "two", { 0 }, 0, 0, { 1, 2 }, { 3, 4 } } }, 2 } })
-SAMPLE(listener, { word_("api") })
+SAMPLE(listener, { word_("api"), true })
 SAMPLE(watch, { 1, "store.mks" })
 SAMPLE(peer, { MK_ROLE_FETCHER })
 SAMPLE(ready, { 7, { 3, 3, 1, 4 }, 7 })
@@ -77,6 +78,8 @@ SAMPLE(role, { MK_ROLE_BROKER, 4711, 2, 1700000000000, { 3, 2 }, 7 })
 SAMPLE(fetch, { { 1, 2 }, 0, name_("acme-crm"), true })
 SAMPLE(endpoint, { 3, MK_CIRCUIT_OPEN, 4000, MK_BACKEND, 1700000000000, "the store refuses the connection", 1699999999000, 417, 9,
 		   MK_LOGIN_FAILING, 1700000060000, 1200000, true })
+SAMPLE(write, { { 1, 2 }, 3, MK_VERB_ENABLE, name_("acme-crm"), "v-12" })
+SAMPLE(written, { { 1, 2 }, MK_OK, true, false, "v-12", "" })
 SAMPLE(list, { { 1, 2 }, 0, name_("acme-crm") })
 
 AGAIN(fetched)
@@ -198,12 +201,16 @@ static const struct sample samples[] = {
 	{ MK_MSG_FETCH_DONE, fetch_failed_sample, fetched_again },
 	{ MK_MSG_LIST_BEGIN, list_sample, list_again },
 	{ MK_MSG_LIST_DONE, listed_sample, listed_again },
+	{ MK_MSG_WRITE_BEGIN, write_sample, write_again },
+	{ MK_MSG_WRITE_DONE, written_sample, written_again },
 	{ MK_MSG_CONF_GROUP, group_sample, group_again },
 	{ MK_MSG_CONF_SHADOW, number_sample, number_again },
 	{ MK_MSG_CONF_STATE, state_sample, state_again },
 	{ MK_MSG_CONF_KUBERNETES, kubernetes_sample, kubernetes_again },
 	{ MK_MSG_CONF_KEYS_FROM, keys_from_sample, keys_from_again },
 	{ MK_MSG_KEYS_WANTED, number_sample, number_again },
+	{ MK_MSG_PAGE_WANTED, number_sample, number_again },
+	{ MK_MSG_PAGE, number_sample, number_again },
 	{ MK_MSG_KEYS, keys_sample, keys_again },
 	{ MK_MSG_ENDPOINT_STATE, endpoint_sample, endpoint_again },
 };

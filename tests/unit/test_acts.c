@@ -12,6 +12,8 @@
 #include "gate_fix.h"
 
 #include "agent/broker/acts.h"
+#include "agent/broker/now.h"
+#include "agent/broker/tell_part.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -88,7 +90,7 @@ static void remove_all(const char *dir, const char *const *names)
 
 static int end(void **state)
 {
-	static const char *const logs[] = { "audit.jsonl", NULL }, *const dbs[] = { "state.db", "state.db-wal", "db-then", "wal-then", NULL };
+	static const char *const logs[] = { "audit.jsonl", NULL }, *const dbs[] = { "state.db", "state.db-wal", "state.key", "db-then", "wal-then", NULL };
 	const int rc = fix_drop(state);
 	remove_all(moved_dir, logs);
 	remove_all(log_dir, logs);
@@ -98,7 +100,7 @@ static int end(void **state)
 }
 
 /* The broker ends without a word, and another begins on what is on disk. */
-static void restart(void)
+static void restart_on(struct mk_pending *p)
 {
 	mk_link_free(fix.fetcher);
 	fix.fetcher = NULL;
@@ -107,8 +109,13 @@ static void restart(void)
 	mk_broker_free(fix.b);
 	assert_int_equal(mk_broker_new(&fix.b), MK_OK);
 	assert_int_equal(mk_timer_new(fix.b->loop, stop_now, NULL, &fix.stop), MK_OK);
-	swap_in(administered(1, all_of_first));
+	swap_in(p);
 	fetcher_comes();
+}
+
+static void restart(void)
+{
+	restart_on(administered(1, all_of_first));
 }
 
 static struct mk_caller admin(uid_t uid)
@@ -125,7 +132,8 @@ static enum mk_err freeze(uid_t uid, const char *reason)
 static enum mk_err propose_as(uid_t uid, enum mk_action action, struct mk_proposal *ret, bool *ret_waits)
 {
 	struct mk_caller c = admin(uid);
-	return mk_act_begin(fix.b, &c, action, mk_action_word(action), ret, ret_waits);
+	const struct mk_act act = { .action = action, .detail = mk_action_word(action) };
+	return mk_act_begin(fix.b, &c, &act, ret, ret_waits);
 }
 
 static struct mk_proposal proposed(uid_t uid)
@@ -265,6 +273,35 @@ static void one_uid_is_one_person_through_whichever_service(void **state)
 	assert_int_equal(approve(SECOND, &p), MK_OK);
 }
 
+static void unheard(struct mk_watcher *w)
+{
+	(void)w;
+}
+
+/* So many were told until now. */
+static uint64_t events(void)
+{
+	struct mk_watcher w = { .woken = unheard };
+	struct mk_caller c = admin(FIRST);
+	assert_int_equal(mk_watcher_enter(fix.b, &c, mk_span_of(""), &w), MK_OK);
+	const uint64_t n = mk_watcher_read_up_to(&w);
+	mk_watcher_leave(fix.b, &w);
+	return n;
+}
+
+static void services_hear_of_a_freeze_and_a_thaw_and_not_of_proposals(void **state)
+{
+	(void)state;
+	const uint64_t before = events();
+	assert_int_equal(freeze(FIRST, "x"), MK_OK);
+	assert_int_equal(events(), before + 1);
+	const struct mk_proposal p = proposed(FIRST);
+	assert_int_equal(approve(SECOND, &p), MK_OK);
+	assert_int_equal(events(), before + 1);
+	assert_int_equal(mk_act_thaw(fix.b), MK_OK);
+	assert_int_equal(events(), before + 2);
+}
+
 static void a_proposal_is_approved_once_also_over_a_restart(void **state)
 {
 	(void)state;
@@ -307,13 +344,33 @@ static void fifteen_minutes_and_no_longer(void **state)
 	assert_int_equal(approve(SECOND, &p), MK_OK);
 }
 
-static void a_clock_set_back_by_an_hour_ends_what_waits(void **state)
+static void a_clock_that_is_set_back_or_stands_still_neither_ends_nor_prolongs_what_waits(void **state)
 {
 	(void)state;
 	assert_int_equal(freeze(FIRST, "x"), MK_OK);
-	const struct mk_proposal p = proposed(FIRST);
+	struct mk_proposal p = proposed(FIRST);
 	fix.wall -= 3600000;
+	fix.boot += MK_PROPOSAL_MS;
 	assert_int_equal(approve(SECOND, &p), MK_NOT_FOUND);
+	p = proposed(FIRST);
+	fix.boot += MK_PROPOSAL_MS - 1; /* the wall clock stands */
+	assert_int_equal(approve(SECOND, &p), MK_OK);
+}
+
+static void what_waits_does_not_outlive_a_start_with_a_clock_that_is_behind(void **state)
+{
+	struct mk_proposal all[MK_PROPOSALS_MAX];
+	size_t n = 0;
+	(void)state;
+	assert_int_equal(freeze(FIRST, "x"), MK_OK);
+	proposed(FIRST);
+	mk_now_start(fix.b); /* the control */
+	assert_int_equal(mk_act_proposals(fix.b, all, &n), MK_OK);
+	assert_int_equal(n, 1);
+	fix.wall -= 3600000;
+	mk_now_start(fix.b);
+	assert_int_equal(mk_act_proposals(fix.b, all, &n), MK_OK);
+	assert_int_equal(n, 0);
 }
 
 static void a_right_that_was_taken_away_is_not_used_by_an_approval(void **state)
@@ -501,8 +558,10 @@ static bool stands(enum mk_alarm_code code)
 	return false;
 }
 
-static void an_older_database_beside_the_log_is_an_alarm(void **state)
+static void an_older_database_that_is_accepted_is_an_alarm_and_on_record(void **state)
 {
+	struct mk_pending *accepting = administered(1, all_of_first);
+	accepting->state.accept_rollback = true;
 	(void)state;
 	restart();
 	assert_false(stands(MK_ALARM_STATE_ROLLED_BACK));
@@ -516,7 +575,7 @@ static void an_older_database_beside_the_log_is_an_alarm(void **state)
 	fix.b->db = mk_statedb_free(fix.b->db);
 	copy("db-then", "state.db");
 	copy("wal-then", "state.db-wal");
-	restart();
+	restart_on(accepting);
 	assert_false(mk_act_frozen(fix.b)->on); /* it cannot know what was lost, but that something was */
 	assert_true(stands(MK_ALARM_STATE_ROLLED_BACK));
 	assert_true(logged("state_rolled_back"));
@@ -531,10 +590,12 @@ int main(void)
 		TEST(who_may_not_thaw_proposes_nothing),
 		TEST(before_the_first_configuration_nothing_is_done),
 		TEST(one_uid_is_one_person_through_whichever_service),
+		TEST(services_hear_of_a_freeze_and_a_thaw_and_not_of_proposals),
 		TEST(a_proposal_is_approved_once_also_over_a_restart),
 		TEST(a_digest_of_another_proposal_approves_nothing),
 		TEST(fifteen_minutes_and_no_longer),
-		TEST(a_clock_set_back_by_an_hour_ends_what_waits),
+		TEST(a_clock_that_is_set_back_or_stands_still_neither_ends_nor_prolongs_what_waits),
+		TEST(what_waits_does_not_outlive_a_start_with_a_clock_that_is_behind),
 		TEST(a_right_that_was_taken_away_is_not_used_by_an_approval),
 		TEST(an_approval_ends_no_later_freeze),
 		TEST(nor_one_that_the_disk_did_not_take),
@@ -546,7 +607,7 @@ int main(void)
 		TEST(a_freeze_without_a_record_is_in_force_and_kept),
 		TEST(what_cannot_be_kept_is_neither_proposed_nor_thawed),
 		TEST(what_cannot_be_recorded_is_neither_proposed_nor_approved),
-		TEST(an_older_database_beside_the_log_is_an_alarm),
+		TEST(an_older_database_that_is_accepted_is_an_alarm_and_on_record),
 	};
 	return cmocka_run_group_tests(tests, fix_group, NULL);
 }

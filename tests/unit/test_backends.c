@@ -50,7 +50,7 @@ static void a_type_takes_the_keys_of_its_line_and_those_that_all_have(void **sta
 	(void)state;
 	for (size_t i = 0; i < N_LINES; i++) {
 		struct mk_why why = { .text = "" };
-		char want[256] = "keys here: name, type, timeout, trust_tags, require_tag";
+		char want[256] = "keys here: name, type, timeout, trust_tags, require_tag, writable";
 		size_t n = strlen(want);
 		parse(lines[i].name, &why);
 		for (const char *p = lines[i].keys; *p; p += strspn(p, "? ")) {

@@ -354,6 +354,20 @@ static void what_was_seen_counts_no_longer_than_it_would_be_found(void **state)
 	assert_int_equal(take("Bearer ", good()), MK_UNAUTHENTICATED);
 }
 
+static void a_clock_set_back_brings_no_token_back(void **state)
+{
+	(void)state;
+	mk_wall_begin(&fix.b->wall, fix.wall, fix.boot);
+	mk_bearer_swap(fix.b, section(true, KIT_AUDIENCE, KIT_ISSUER));
+	assert_int_equal(take("Bearer ", good()), MK_OK);
+	fix.boot += 700 * SECOND;
+	fix.wall -= 10 * SECOND; /* it was set back, and stood */
+	assert_int_equal(take("Bearer ", good()), MK_UNAUTHENTICATED);
+	assert_string_equal(fix.c.account_fault, "expired");
+	fix.b->wall = (struct mk_wall){ .begun = false }; /* the control: by the wall clock alone */
+	assert_int_equal(take("Bearer ", good()), MK_OK);
+}
+
 static void a_reload_forgets_what_was_seen(void **state)
 {
 	(void)state;
@@ -565,6 +579,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_token_is_looked_at_only_where_one_is_needed, begin, end),
 		cmocka_unit_test_setup_teardown(only_the_bearer_scheme_is_one, begin, end),
 		cmocka_unit_test_setup_teardown(what_was_seen_counts_no_longer_than_it_would_be_found, begin, end),
+		cmocka_unit_test_setup_teardown(a_clock_set_back_brings_no_token_back, begin, end),
 		cmocka_unit_test_setup_teardown(a_reload_forgets_what_was_seen, begin, end),
 		cmocka_unit_test_setup_teardown(new_keys_forget_what_was_seen, begin, end),
 		cmocka_unit_test_setup_teardown(before_the_first_keys_it_cannot_be_told, begin, end),

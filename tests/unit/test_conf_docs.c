@@ -131,6 +131,8 @@ static const struct place {
 	SECTION(proxy),
 	SECTION(reporter),
 	SECTION(lockdown),
+	SECTION(state_key),
+	SECTION(revocation),
 	{ "policy.conf", "environment = \"x\"; services = (); rules = (); %s", .policy = true },
 	{ "services", "environment = \"x\"; services = ( { %s } ); rules = ();", .policy = true },
 	{ "identity", "environment = \"x\"; services = ( { name = \"a\"; identity = { %s }; } ); rules = ();", .policy = true },

@@ -11,7 +11,10 @@
 
 #include "tests/unit/gate_fix.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define CROWD 1000
 
@@ -232,6 +235,28 @@ static void a_crowd_at_one_cold_token_makes_one_fetch(void **state)
 	assert_int_equal(mk_flights_waiting(fix.b->flights), 0);
 }
 
+/* A frame that is left, a connection that is freed: who walks the list would go round for ever. */
+static void a_waiter_that_is_overwritten_while_it_waits_ends_the_process_at_once(void **state)
+{
+	int status = 0;
+	(void)state;
+	call_get(&crowd[0], BILLING_UID, "acme-erp");
+	assert_true(crowd[0].w.waiting);
+	const pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		alarm(60);
+		crowd[0].w = (struct mk_waiter){ 0 };
+		mk_flights_free(fix.b->flights);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+	mk_waiter_cancel(fix.b, &crowd[0].w);
+}
+
 static void one_uid_cannot_have_more_waiters_than_its_limit(void **state)
 {
 	(void)state;
@@ -422,6 +447,7 @@ int main(void)
 		T(to_know_the_tag_is_no_right),
 		T(a_rate_is_refused_with_the_time_to_wait),
 		T(a_crowd_at_one_cold_token_makes_one_fetch),
+		T(a_waiter_that_is_overwritten_while_it_waits_ends_the_process_at_once),
 		T(one_uid_cannot_have_more_waiters_than_its_limit),
 		T(one_uid_cannot_keep_the_others_from_asking),
 		T(an_answer_that_nobody_waits_for_changes_nothing),

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "agent/broker/tell.h"
 #include "tests/unit/gate_fix.h"
 
 #define SAP "sap"
@@ -418,6 +419,107 @@ static void the_shadow_is_asked_with_the_tags_that_a_fetch_brought(void **state)
 	assert_int_equal(s.shadow.would_allow, 1);
 }
 
+struct stream {
+	struct mk_waiter wait; /* first: woken gets its address */
+	struct mk_caller c;
+	struct mk_watcher w;
+	enum mk_err err;
+	unsigned retry;
+};
+
+static void stream_opens(struct mk_waiter *wait)
+{
+	struct stream *s = (struct stream *)wait;
+	const struct mk_watch_ask ask = { .last_id = { 0 } };
+	s->err = mk_gate_watch(fix.b, &s->c, &ask, &s->wait, &s->w, &s->retry);
+}
+
+static void the_shadow_is_asked_once_for_each_name_of_a_stream(void **state)
+{
+	(void)state;
+	struct mk_pending *p = by_tags(2, true), *other = by_tags(2, true);
+	struct mk_name names[] = { { "erp-2" }, { "erp-1" } };
+	struct stream s = { .wait.woken = stream_opens, .w = { .names = names, .n = MK_COUNT(names) } };
+	struct mk_broker_status status;
+	struct call k;
+	p->has_shadow = true;
+	p->shadow = other->rules;
+	other->rules = (struct mk_rules){ 0 };
+	swap_in(p);
+	pending_drop(other);
+	call_get(&k, SYNC_UID, "erp-2");
+	pump();
+	names_are("erp-1", "erp-2");
+	answer_tagged("v1", "token-two", SAP, "eu");
+	assert_int_equal(k.err, MK_OK);
+	mk_answer_done(&k.a);
+	s.c = k.c;
+	stream_opens(&s.wait);
+	assert_true(s.wait.waiting); /* for the tags of the second, when the first was looked at */
+	pump();
+	answer_tagged("v1", "token-one", SAP, "eu");
+	assert_int_equal(s.err, MK_OK);
+	assert_true(s.w.open);
+	mk_watcher_leave(fix.b, &s.w);
+	mk_broker_status(fix.b, &status);
+	assert_int_equal(status.shadow.decisions, 1 + 2);
+	assert_int_equal(status.shadow.would_deny + status.shadow.would_allow, 0);
+}
+
+static void the_cold_names_of_a_stream_are_fetched_for_their_tags_at_once_and_each_but_once(void **state)
+{
+	(void)state;
+	static const char *const listed[] = { "erp-1", "erp-2", "erp-3" };
+	struct mk_name names[] = { { "erp-1" }, { "erp-2" }, { "erp-3" } };
+	struct stream s = { .wait.woken = stream_opens, .w = { .names = names, .n = MK_COUNT(names) } };
+	swap_in(by_tags(2, true));
+	s.c.evidence = (struct mk_evidence){ .known = true, .socket = { "api" }, .uid = SYNC_UID, .gid = SYNC_UID, .pid = 77 };
+	stream_opens(&s.wait);
+	pump();
+	answer_names(false, listed, 3);
+	assert_int_equal(fix.gets, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(s.wait.waiting);
+		fix.get.ref = fix.refs[i];
+		answer_tagged("v1", listed[i], SAP, "eu");
+	}
+	assert_int_equal(s.err, MK_OK);
+	assert_true(s.w.open);
+	mk_watcher_leave(fix.b, &s.w);
+	s.wait = (struct mk_waiter){ .woken = stream_opens };
+
+	mk_store_clear(fix.b->store); /* once more, as the names are known now */
+	stream_opens(&s.wait);
+	pump();
+	assert_int_equal(fix.gets, 6);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(s.wait.waiting);
+		fix.get.ref = fix.refs[3 + i];
+		answer_tagged("v1", listed[i], SAP, "eu");
+	}
+	assert_int_equal(s.err, MK_OK);
+	mk_watcher_leave(fix.b, &s.w);
+
+	struct mk_name others[] = { { "erp-1" }, { "erp-4" } };
+	struct stream o = { .wait.woken = stream_opens, .c = s.c, .w = { .names = others, .n = MK_COUNT(others) } };
+	stream_opens(&o.wait); /* one that the store does not list */
+	assert_int_equal(o.err, MK_DENIED);
+	assert_false(o.wait.waiting);
+
+	mk_store_clear(fix.b->store);
+	s.wait = (struct mk_waiter){ .woken = stream_opens };
+	stream_opens(&s.wait);
+	pump();
+	assert_int_equal(fix.gets, 9);
+	size_t at = 0; /* the flight that is waited for fails, at both stores */
+	for (unsigned i = 0; i < 2 && s.wait.waiting; i++, at = 0) {
+		const struct mk_flight *f = mk_flight_each(fix.b->flights, &at);
+		answer_with((struct mk_ref){ (uint32_t)at - 1, f->question }, MK_BACKEND, "", "", NULL);
+	}
+	assert_false(s.wait.waiting);
+	assert_int_equal(s.err, MK_DENIED);
+}
+
 static void a_shadow_that_is_no_policy_is_refused_like_one(void **state)
 {
 	(void)state;
@@ -471,6 +573,8 @@ int main(void)
 		WITH(an_entity_tag_is_of_the_fields_that_are_given),
 		WITH(a_policy_in_the_shadow_changes_no_answer_and_is_counted),
 		WITH(the_shadow_is_asked_with_the_tags_that_a_fetch_brought),
+		WITH(the_shadow_is_asked_once_for_each_name_of_a_stream),
+		WITH(the_cold_names_of_a_stream_are_fetched_for_their_tags_at_once_and_each_but_once),
 		WITH(a_shadow_that_is_no_policy_is_refused_like_one),
 		WITH(differences_of_more_kinds_than_are_kept_apart_are_still_counted),
 	};

@@ -174,9 +174,14 @@ static void a_put_waits_and_is_promoted_disabled_and_enabled(void **state)
 	assert_int_equal(run(MK_VERB_PROMOTE, "acme", false, ""), MK_NOT_FOUND);
 	assert_int_equal(run(MK_VERB_DISCARD, "acme", false, ""), MK_NOT_FOUND);
 	assert_int_equal(run(MK_VERB_DISABLE, "acme", false, pending), MK_OK);
+	assert_false(t.run.op.already);
 	assert_int_equal(run(MK_VERB_GET, "acme", false, ""), MK_DISABLED);
 	assert_null(t.run.op.leaves);
+	assert_int_equal(run(MK_VERB_DISABLE, "acme", false, ""), MK_OK);
+	assert_true(t.run.op.already);
+	assert_string_equal(t.run.op.meta.version, pending);
 	assert_int_equal(run(MK_VERB_ENABLE, "acme", false, ""), MK_OK);
+	assert_false(t.run.op.already);
 	assert_value("acme", false, "new");
 	assert_int_equal(run(MK_VERB_ENABLE, "never", false, ""), MK_NOT_FOUND);
 }

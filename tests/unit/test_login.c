@@ -21,14 +21,14 @@ static struct {
 	const char *fault;
 	unsigned logins, renewals;
 	int64_t ttl_ms, renew_ttl_ms;
-	bool renewable, alarm;
+	bool renewable, alarm, once, unsure;
 	enum mk_err renew_err;
 } t;
 
 static enum mk_step store_step(struct mk_op *op, const struct mk_res *res, struct mk_req *out)
 {
 	*out = (struct mk_req){ .kind = MK_REQ_HTTP, .max = 100, .method = MK_HTTP_GET, .url = "get",
-				.headers = { { "X-Vault-Token", "", op->credential } }, .n_headers = 1 };
+				.headers = { { "X-Vault-Token", "", op->credential } }, .n_headers = 1, .once = t.once };
 	if (!res)
 		return MK_STEP_SEND;
 	if (res->err != MK_OK)
@@ -67,7 +67,7 @@ static enum mk_step login_step(struct mk_login_op *op, const struct mk_res *res,
 	return op->renew || mk_secret_copy(mk_span_of(name), &op->credential) == MK_OK ? MK_STEP_DONE : MK_STEP_FAIL;
 }
 
-static const struct mk_backend store = { .name = "toy", .verbs = MK_VERB_GET | MK_VERB_HEALTH, .step = store_step };
+static const struct mk_backend store = { .name = "toy", .verbs = MK_VERB_GET | MK_VERB_HEALTH | MK_VERB_DISABLE, .step = store_step };
 static const struct mk_login method = { .name = "toy", .step = login_step };
 
 static void ended(struct mk_run *run)
@@ -76,6 +76,7 @@ static void ended(struct mk_run *run)
 	t.good += run->op.err == MK_OK;
 	t.err = run->op.err;
 	t.fault = run->op.fault;
+	t.unsure = run->unsure;
 	mk_run_done(run);
 }
 
@@ -233,6 +234,46 @@ static void a_second_refusal_is_the_stores_error(void **state)
 	assert_int_equal(t.logins, 2);
 }
 
+static void change(const struct kit_answer *answers, size_t n, bool once)
+{
+	t.once = once;
+	kit_script(answers, n);
+	t.runs[0] = (struct mk_run){ .at = &t.at, .op.verb = MK_VERB_DISABLE, .ended = ended };
+	mk_run_begin(&t.runs[0]);
+	kit_pass(2 * TIMEOUT_MS);
+	t.once = false;
+}
+
+static void a_change_that_the_role_may_not_make_is_denied_and_surely_not_made(void **state)
+{
+	static const struct kit_answer refused[] = { { .status = 200 }, { .status = 403 }, { .status = 200 }, { .status = 403 } };
+	(void)state;
+	change(refused, MK_COUNT(refused), true);
+	assert_int_equal(t.err, MK_DENIED);
+	assert_non_null(strstr(t.fault, "policy"));
+	assert_false(t.unsure);
+}
+
+static void a_change_without_an_answer_may_have_been_made(void **state)
+{
+	static const struct {
+		struct kit_answer answer;
+		bool once, unsure;
+	} rows[] = {
+		{ { .err = MK_BACKEND }, true, true },    { { .status = 500 }, true, true },  { { .after_ms = NEVER_ANSWERS }, true, true },
+		{ { .status = 400 }, true, false },       { { .status = 200 }, true, false }, { { .err = MK_BACKEND }, false, false },
+		{ { .after_ms = NEVER_ANSWERS }, false, false },
+	};
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(rows); i++) {
+		mk_breaker_success(&t.at.breaker);
+		KIT_SCRIPT({ .status = 200 });
+		run(1); /* logs in, or has */
+		change(&rows[i].answer, 1, rows[i].once);
+		assert_int_equal(t.unsure, rows[i].unsure);
+	}
+}
+
 static void many_refusals_at_once_bring_one_login(void **state)
 {
 	(void)state;
@@ -308,6 +349,8 @@ int main(void)
 		TEST(an_expired_credential_is_not_used),
 		TEST(a_refusal_brings_one_fresh_login_and_the_operation_again),
 		TEST(a_second_refusal_is_the_stores_error),
+		TEST(a_change_that_the_role_may_not_make_is_denied_and_surely_not_made),
+		TEST(a_change_without_an_answer_may_have_been_made),
 		TEST(many_refusals_at_once_bring_one_login),
 		TEST(a_login_that_is_refused_is_not_repeated_at_once_and_heals),
 		TEST(without_a_network_it_fails_in_time_and_heals),

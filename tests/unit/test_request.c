@@ -122,7 +122,18 @@ static void a_query_holds_known_keys_once(void **state)
 		{ "/v1/tokens/acme?version=", MK_HINT_VERSION },
 		{ "/v1/tokens/acme?version", MK_HINT_QUERY },
 		{ "/v1/tokens/acme?version=previous&version=previous", MK_HINT_QUERY },
-		{ "/v1/tokens/acme?wait=30s", MK_HINT_QUERY_TOKEN },
+		{ "/v1/tokens/acme?wait=30s&not=v1", MK_HINT_NONE },
+		{ "/v1/tokens/acme?wait=60s", MK_HINT_NONE },
+		{ "/v1/tokens/acme?wait=61s", MK_HINT_WAIT },
+		{ "/v1/tokens/acme?wait=0s", MK_HINT_WAIT },
+		{ "/v1/tokens/acme?wait=30", MK_HINT_WAIT },
+		{ "/v1/tokens/acme?wait=1s&wait=1s", MK_HINT_QUERY },
+		{ "/v1/watch", MK_HINT_NONE },
+		{ "/v1/watch?connection=acme&connection=acme-erp", MK_HINT_NONE },
+		{ "/v1/watch?connection=acme--x", MK_HINT_NAME },
+		{ "/v1/watch?connection=acme&connection=", MK_HINT_NAME },
+		{ "/v1/watch?connection", MK_HINT_QUERY },
+		{ "/v1/watch?wait=1s", MK_HINT_QUERY_WATCH },
 		{ "/v1/tokens/acme?Version=previous", MK_HINT_QUERY_TOKEN },
 		{ "/v1/tokens/acme?env=production", MK_HINT_QUERY_TOKEN },
 		{ "/v1/tokens/acme?version=previous&", MK_HINT_QUERY },
@@ -165,6 +176,14 @@ static void a_query_holds_known_keys_once(void **state)
 	assert_int_equal(parsed(not_that).bad, MK_HINT_NONE);
 	not_that[84] = 'a';
 	assert_int_equal(parsed(not_that).bad, MK_HINT_NOT);
+	assert_int_equal(parsed("/v1/tokens/acme?wait=30s").wait_ms, 30000);
+	assert_int_equal(parsed("/v1/watch?connection=acme&connection=acme-erp").names, 2);
+	char many[16 + 33 * 13 + 1] = "/v1/watch?";
+	for (unsigned i = 0; i < 33; i++)
+		snprintf(many + strlen(many), sizeof many - strlen(many), "%sconnection=a", i ? "&" : "");
+	assert_int_equal(parsed(many).bad, MK_HINT_WATCH_NAMES);
+	*strrchr(many, '&') = '\0';
+	assert_int_equal(parsed(many).names, 32);
 	assert_int_equal(parsed("/v1/tokens").limit, 100);
 	assert_int_equal(parsed("/v1/tokens?limit=1000&after=acme").limit, 1000);
 	assert_string_equal(parsed("/v1/tokens?limit=1000&after=acme").after.s, "acme");

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "agent/broker/statedb.h"
+#include "agent/broker/wall.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,7 +104,35 @@ static void each_change_moves_the_generation_on(void **state)
 	assert_int_equal(mk_statedb_generation(db), before + 2); /* a look is no change */
 	mk_statedb_free(db);
 	db = opened();
-	assert_int_equal(mk_statedb_generation(db), before + 3); /* a start is one */
+	assert_int_equal(mk_statedb_generation(db), before + 2); /* nor is a start: an old copy must not catch up by being started */
+	assert_int_equal(mk_statedb_catch_up(db, before + 1), MK_OK);
+	assert_int_equal(mk_statedb_generation(db), before + 2);
+	assert_int_equal(mk_statedb_catch_up(db, before + 9), MK_OK);
+	mk_statedb_free(db);
+	db = opened();
+	assert_int_equal(mk_statedb_generation(db), before + 9);
+	mk_statedb_free(db);
+}
+
+static void the_newest_time_is_kept_and_is_no_change(void **state)
+{
+	struct mk_statedb *db = opened();
+	struct mk_wall_saved saved = { .boot_id = "a-boot", .newest = { INT64_C(1798761600000), 5 }, .before = { 1, 2 }, .jumped_ms = 3,
+				       .handed = true }, got = { .jumped_ms = 7 };
+	(void)state;
+	const uint64_t before = mk_statedb_generation(db);
+	assert_int_equal(mk_statedb_newest(db, &got), MK_NOT_FOUND);
+	assert_int_equal(got.jumped_ms, 7);
+	assert_int_equal(mk_statedb_set_newest(db, &saved), MK_OK);
+	saved.newest.wall_ms++;
+	assert_int_equal(mk_statedb_set_newest(db, &saved), MK_OK);
+	mk_statedb_free(db);
+	db = opened();
+	assert_int_equal(mk_statedb_newest(db, &got), MK_OK);
+	assert_string_equal(got.boot_id, "a-boot");
+	assert_true(got.newest.wall_ms == INT64_C(1798761600001) && got.newest.boot_ms == 5 && got.before.wall_ms == 1 &&
+		    got.before.boot_ms == 2 && got.jumped_ms == 3 && got.handed);
+	assert_int_equal(mk_statedb_generation(db), before); /* the audit log names generations: time alone makes none */
 	mk_statedb_free(db);
 }
 
@@ -280,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_freeze_outlives_the_process),
 		TEST(each_change_moves_the_generation_on),
+		TEST(the_newest_time_is_kept_and_is_no_change),
 		TEST(a_proposal_is_kept_until_it_is_over),
 		TEST(a_clock_set_back_ends_a_proposal),
 		TEST(a_proposal_is_dropped_once),

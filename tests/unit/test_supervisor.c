@@ -61,7 +61,7 @@ static bool can_connect(const char *name)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	at(a.sun_path, name);
-	mk_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	mk_fd fd = socket(AF_UNIX, (strstr(name, ".client.") ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 	return connect(fd, (const struct sockaddr *)&a, sizeof a) == 0;
 }
 
@@ -88,12 +88,50 @@ static void a_socket_has_its_mode_and_is_gone_after_close(void **state)
 	conf_listener(&l[1], "sync", 0600);
 	const unsigned before = entries();
 	assert_int_equal(mk_listeners_open(&c, &none, &s, &why), MK_OK);
-	assert_int_equal(entries(), before + 2); /* no temporary name is left */
+	assert_int_equal(entries(), before + 4); /* no temporary name is left */
 	assert_int_equal(stat_of("api.sock").st_mode, S_IFSOCK | 0666);
 	assert_int_equal(stat_of("sync.sock").st_mode, S_IFSOCK | 0600);
 	assert_true(can_connect("api.sock"));
 	mk_listeners_close(&s, NULL);
 	assert_int_equal(entries(), before);
+}
+
+static void beside_each_listener_of_services_stands_libmakinis_with_the_same_access(void **state)
+{
+	struct mk_conf_listener l[3];
+	const struct mk_conf c = { .listeners = l, .n_listeners = 3 };
+	struct mk_listeners s;
+	struct mk_why why = { 0 };
+	(void)state;
+	conf_listener(&l[0], "admin", 0600);
+	conf_listener(&l[1], "sync", 0640);
+	conf_listener(&l[2], "credential", 0600);
+	const unsigned before = entries();
+	assert_int_equal(mk_listeners_open(&c, &none, &s, &why), MK_OK);
+	assert_int_equal(entries(), before + 4);
+	assert_int_equal(s.n, 4);
+	assert_true(s.l[3].client && mk_word_eq(&s.l[3].conf.name, &l[1].name) && s.l[3].conf.gid == l[1].gid);
+	assert_int_equal(stat_of("sync.client.sock").st_mode, S_IFSOCK | 0640);
+	assert_true(can_connect("sync.client.sock"));
+	mk_listeners_close(&s, NULL);
+	assert_int_equal(entries(), before);
+}
+
+static void a_failure_of_libmakinis_socket_takes_all_back(void **state)
+{
+	struct mk_conf_listener l;
+	const struct mk_conf c = { .listeners = &l, .n_listeners = 1 };
+	struct mk_listeners s = none;
+	struct mk_why why = { 0 };
+	char path[MK_SOCKET_PATH_MAX];
+	(void)state;
+	conf_listener(&l, "sync", 0600);
+	at(path, "sync.client.sock");
+	mk_close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(mk_listeners_open(&c, &none, &s, &why), MK_CONFLICT);
+	assert_non_null(strstr(why.text, path));
+	assert_false(there("sync.sock"));
+	assert_int_equal(unlink(path), 0);
 }
 
 static void a_socket_that_was_left_is_taken_over(void **state)
@@ -197,7 +235,9 @@ static void a_reload_shares_sockets_and_can_be_taken_back(void **state)
 	assert_false(there("old.sock"));
 	assert_int_equal(stat_of("api.sock").st_ino, api);
 	assert_int_equal(stat_of("api.sock").st_mode, S_IFSOCK | 0660);
-	assert_true(can_connect("api.sock") && can_connect("new.sock"));
+	assert_int_equal(stat_of("api.client.sock").st_mode, S_IFSOCK | 0660);
+	assert_true(can_connect("api.sock") && can_connect("new.sock") && can_connect("new.client.sock"));
+	assert_false(there("old.client.sock"));
 	mk_listeners_close(&new, NULL);
 }
 
@@ -406,6 +446,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_socket_has_its_mode_and_is_gone_after_close),
+		cmocka_unit_test(beside_each_listener_of_services_stands_libmakinis_with_the_same_access),
+		cmocka_unit_test(a_failure_of_libmakinis_socket_takes_all_back),
 		cmocka_unit_test(a_socket_that_was_left_is_taken_over),
 		cmocka_unit_test(what_is_not_a_socket_of_ours_is_left_alone),
 		cmocka_unit_test(a_foreign_socket_is_left_alone),

@@ -30,6 +30,7 @@
 #define STANDING(current, versions) "{\"data\":{\"current_version\":" current ",\"versions\":{" versions "}}}"
 #define V(n) "\"" n "\":{\"created_time\":\"2026-11-24T08:21:59Z\",\"deletion_time\":\"\",\"destroyed\":false}"
 #define VX(n) "\"" n "\":{\"created_time\":\"2026-11-24T08:21:59Z\",\"deletion_time\":\"\",\"destroyed\":true}"
+#define VD(n, at) "\"" n "\":{\"created_time\":\"2026-11-24T08:21:59Z\",\"deletion_time\":\"" at "\",\"destroyed\":false}"
 #define BODY(cas) "{\"options\":{\"cas\":" cas "},\"data\":" VALUE "}"
 #define MISSING "{\"errors\":[]}"
 #define CAS "{\"errors\":[\"check-and-set parameter did not match the current version\"]}"
@@ -229,6 +230,29 @@ static void a_version_is_disabled_and_enabled(void **state)
 	assert_failed(RUN(MK_VERB_DISABLE, { "GET " META, 200, STANDING("4", V("4")), T }), MK_NOT_FOUND, "no such");
 }
 
+/* The request goes out all the same: the store's clock counts, not this one's. */
+static void what_was_so_before_is_told(void **state)
+{
+	static const struct {
+		enum mk_verb verb;
+		const char *standing, *path;
+		bool already;
+	} rows[] = {
+		{ MK_VERB_DISABLE, STANDING("4", V("4")), "POST " A "delete/makini/acme-crm", false },
+		{ MK_VERB_DISABLE, STANDING("4", VD("4", "2020-01-01T00:00:00Z")), "POST " A "delete/makini/acme-crm", true },
+		{ MK_VERB_DISABLE, STANDING("4", VD("4", "9000-01-01T00:00:00Z")), "POST " A "delete/makini/acme-crm", false },
+		{ MK_VERB_ENABLE, STANDING("4", V("4")), "POST " A "undelete/makini/acme-crm", true },
+		{ MK_VERB_ENABLE, STANDING("4", VD("4", "2020-01-01T00:00:00Z")), "POST " A "undelete/makini/acme-crm", false },
+		{ MK_VERB_ENABLE, STANDING("4", VD("4", "9000-01-01T00:00:00Z")), "POST " A "undelete/makini/acme-crm", true },
+	};
+	(void)state;
+	for (size_t i = 0; i < MK_COUNT(rows); i++) {
+		assert_int_equal(RUN(rows[i].verb, { "GET " META, 200, rows[i].standing, T }, { rows[i].path, 204, "", TB("{\"versions\":[4]}") }),
+				 MK_STEP_DONE);
+		assert_int_equal(w.op.already, rows[i].already);
+	}
+}
+
 /* --- KV 1 */
 
 static void plain(char version[MK_VERSION_MAX + 1])
@@ -298,6 +322,7 @@ int main(void)
 		EACH(a_promotion_that_was_half_done_is_finished_and_nothing_is_written_twice),
 		EACH(a_discard_takes_all_that_was_pending),
 		EACH(a_version_is_disabled_and_enabled),
+		EACH(what_was_so_before_is_told),
 		EACH(kv1_puts_and_promotes_by_looking_first),
 		EACH(kv1_cannot_disable),
 	};

@@ -110,7 +110,8 @@ static inline enum mk_step run_op(struct world *w, enum mk_verb verb, const char
 	w->n = n;
 	w->at = 0;
 	w->op = (struct mk_op){ .verb = verb, .conf = &w->conf, .keep = w->keep, .previous = previous, .listed = w->listed,
-				.credential = w->credential, .pending = w->pending, .value = w->value };
+				.credential = w->credential, .pending = w->pending, .value = w->value,
+				.wall_ms = INT64_C(1798761600000) };
 	snprintf(w->op.name.s, sizeof w->op.name.s, "%s", name);
 	snprintf(w->op.expect, sizeof w->op.expect, "%s", w->expect ? w->expect : "");
 	w->op.state = calloc(1, b->state_size);
