@@ -741,6 +741,20 @@ def test_changes_while_it_is_stopped_come_when_it_goes_on(production, shell):
     wait_for("back in the shell", lambda: not children_named(shell.pid, "makinictl"), 3.0)
 
 
+def test_a_denied_name_a_revocation_and_no_agent_each_end_with_their_code_in_a_terminal(production, shell):
+    shell.types(line(production, "globex-erp", "--", "true") + "; echo code=$?\n")
+    shell.shows("denied")
+    shell.shows("code=3")
+    shell.types(line(production, "--on-revoke", "end", "acme-sap", "--", "bash", "-c", "echo have=$MAKINI_TOKEN_ACME_SAP; exec sleep 1000") + "; echo code=$?\n")
+    shell.shows("have=" + SAP)
+    revoke(production, "acme-sap")
+    shell.shows("acme-sap: revoked")
+    shell.shows("code=5")
+    assert production.stop() == 0
+    shell.types(line(production, "acme-crm", "--", "true") + "; echo code=$?\n")
+    shell.shows("code=6")
+
+
 def test_one_in_the_background_that_reads_or_writes_is_stopped_as_a_job_is(production, shell):
     shell.types(line(production, "acme-sap", "--", "cat") + " &\n")
     wait_for("stopped for reading", lambda: [state(p) for p in children_named(shell.pid, "makinictl")] == ["T"], 3.0)
