@@ -7,9 +7,12 @@ import collections
 import contextlib
 import http.client
 import os
+import pathlib
 import re
 import shutil
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -108,6 +111,30 @@ def test_a_kill_at_each_write_leaves_it_in_force_or_not_acknowledged(instance, c
 def test_there_were_writes_to_be_killed_at():
     reached = {(call, what): n for call, what, n in figures}
     assert reached.get(("write", "signal=SIGKILL"), 0) >= 2 and reached.get(("pwrite64", "signal=SIGKILL"), 0) >= 2, reached
+
+
+def test_the_whole_agent_killed_while_it_revokes_has_it_in_force_or_did_not_acknowledge_it():
+    with made() as i:
+        i.start()
+        for ms in (0, 0.3, 0.6, 1, 2, None):  # None, the control: when it was acknowledged
+            heal(i)
+            processes, answer = [pathlib.Path(f"/proc/{pid}") for pid in i.pids().values()], []
+            asking = threading.Thread(target=lambda: answer.append(revoked(i)))
+            asking.start()
+            if ms is None:
+                asking.join()
+            else:
+                time.sleep(ms / 1000)
+            i.process.kill()
+            i.process.wait()
+            wait_for("all of it gone", lambda: not any(p.exists() for p in processes), 5.0)
+            asking.join()
+            i.start()
+            print(f"figure: killed after {ms} ms: answer {answer}")
+            if answer == [200]:
+                is_dead(i, "acme-sap")
+            assert i.verify().returncode == 0
+        assert answer == [200]
 
 
 def counted(i):
