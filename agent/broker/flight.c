@@ -6,6 +6,8 @@
  */
 #include "agent/broker/flight.h"
 
+#include "agent/broker/waiters.h"
+
 #include <stdlib.h>
 
 #define UIDS_MAX 1024u /* different uids that wait at one time */
@@ -132,16 +134,10 @@ static void count_out(struct mk_flights *fs, uid_t uid)
 
 mk_must mk_flight_join(struct mk_flights *fs, struct mk_flight *f, struct mk_waiter *w, uint32_t per_uid)
 {
-	mk_assert(!w->waiting);
 	MK_TRY(count_in(fs, w->uid, per_uid));
 	w->ref = (struct mk_ref){ (uint32_t)(f - fs->slot), f->gen };
-	w->waiting = true;
 	w->for_change = false;
-	w->prev = NULL;
-	w->next = f->first;
-	if (f->first)
-		f->first->prev = w;
-	f->first = w;
+	mk_waiters_add(&f->first, w);
 	return MK_OK;
 }
 
@@ -149,14 +145,7 @@ mk_must mk_flight_join(struct mk_flights *fs, struct mk_flight *f, struct mk_wai
 static void unhook(struct mk_flights *fs, struct mk_waiter *w)
 {
 	mk_assert(w->waiting && w->ref.slot < fs->high && fs->slot[w->ref.slot].gen == w->ref.gen);
-	if (w->prev)
-		w->prev->next = w->next;
-	else
-		fs->slot[w->ref.slot].first = w->next;
-	if (w->next)
-		w->next->prev = w->prev;
-	w->prev = w->next = NULL;
-	w->waiting = false;
+	mk_waiters_drop(w);
 	count_out(fs, w->uid);
 }
 

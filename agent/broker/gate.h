@@ -68,7 +68,7 @@ void mk_answer_done(struct mk_answer *a);
 struct mk_waiter {
 	void (*woken)(struct mk_waiter *w);
 	struct mk_ref ref;
-	struct mk_waiter *prev, *next; /* the gate's */
+	struct mk_waiter *prev, *next, **head; /* the gate's (waiters.h) */
 	uid_t uid;
 	bool waiting;
 	bool fetched;             /* a fetch for it ended: fail with `err` rather than begin another */
@@ -79,7 +79,6 @@ struct mk_waiter {
 	bool for_change;          /* it waits for a change, not for a fetch */
 	bool changed;             /* it did, and has paid: decide again */
 	int64_t until_ms;         /* boot clock; 0: not set yet */
-	struct mk_waiter **head;
 	void *of;
 	struct mk_uid *counted;
 };

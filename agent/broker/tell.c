@@ -9,6 +9,7 @@
 #include "agent/base/clock.h"
 #include "agent/broker/pages.h"
 #include "agent/broker/now.h"
+#include "agent/broker/waiters.h"
 
 #include <stdlib.h>
 
@@ -149,7 +150,6 @@ mk_must mk_tell_wait(struct mk_broker *b, const struct mk_name *name, struct mk_
 {
 	struct mk_tell *t = b->tell;
 	const struct mk_evidence who = { .known = true, .uid = w->uid };
-	mk_assert(!w->waiting);
 	MK_TRY(mk_tell_count_in(t, &who, &w->counted));
 	struct mk_followed *f = mk_followed_enter(t, name);
 	if (!f) {
@@ -157,14 +157,9 @@ mk_must mk_tell_wait(struct mk_broker *b, const struct mk_name *name, struct mk_
 		return MK_NO_MEMORY;
 	}
 	t->n_waiting++;
-	w->waiting = w->for_change = true;
+	w->for_change = true;
 	w->of = f;
-	w->head = &f->first;
-	w->prev = NULL;
-	w->next = f->first;
-	if (f->first)
-		f->first->prev = w;
-	f->first = w;
+	mk_waiters_add(&f->first, w);
 	return MK_OK;
 }
 
@@ -173,11 +168,7 @@ void mk_tell_leave(struct mk_broker *b, struct mk_waiter *w)
 	struct mk_followed *f = w->of;
 	if (!w->waiting)
 		return;
-	*(w->prev ? &w->prev->next : w->head) = w->next;
-	if (w->next)
-		w->next->prev = w->prev;
-	w->prev = w->next = NULL;
-	w->waiting = false;
+	mk_waiters_drop(w);
 	b->tell->n_waiting--;
 	mk_tell_count_out(b->tell, w->counted);
 	const struct mk_name name = f->name;
@@ -200,15 +191,8 @@ static void unhook(struct mk_followed *f, int64_t until_ms, struct mk_waiter **a
 		next = w->next;
 		if (w->until_ms > until_ms)
 			continue;
-		*(w->prev ? &w->prev->next : w->head) = next;
-		if (next)
-			next->prev = w->prev;
-		w->prev = NULL;
-		w->next = *all;
-		w->head = all;
-		if (*all)
-			(*all)->prev = w;
-		*all = w;
+		mk_waiters_drop(w);
+		mk_waiters_add(all, w);
 	}
 }
 

@@ -171,8 +171,7 @@ static mk_must send_store(struct mk_kid *k, size_t i)
 {
 	const struct mk_conf_backend *b = &k->feed.plan.conf->backends[i];
 	struct mk_msg_store m = { .index = (uint8_t)i, .name = b->name, .trust_tags = b->trust_tags,
-				  .writable = b->writable,
-				  .require_tag = b->require_tag,
+				  .writable = b->writable, .require_tag = b->require_tag,
 				  .calls_per_hour = b->address[0] ? b->calls_per_hour : 0 };
 	_Static_assert(sizeof m.type == sizeof b->type, "copied whole");
 	memcpy(m.type, b->type, sizeof m.type);
