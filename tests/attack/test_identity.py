@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, BUILD, SECTEAM, STRANGER, SYNC, Caller, Instance, demote
+from lib.instance import AGENT, BILLING, BUILD, STRANGER, SYNC, Caller, Instance, demote, hold_still
 from lib.racer import Racer
 from lib.units import POLICY, Cgroup, UnitCaller, can_make
 from lib.waiting import wait_for
@@ -191,7 +191,7 @@ def test_a_number_used_again_before_accept_makes_nobody_of_the_unit(with_unit, u
     def used_again():
         """None where the number was another's for too long: who stands still for ten seconds is replaced."""
         outside = UnitCaller(BILLING if not with_unit.masked else STRANGER, None)
-        os.kill(broker, signal.SIGSTOP)
+        hold_still(broker)
         try:
             connection = outside.connect(with_unit.sock())
             number = outside.pid

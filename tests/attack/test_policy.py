@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, POLICY, SECTEAM, STRANGER, Caller, Instance, demote
+from lib.instance import AGENT, BILLING, POLICY, SECTEAM, STRANGER, Caller, Instance, demote, hold_still
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -240,10 +240,12 @@ def test_each_decision_is_by_one_whole_policy_while_files_are_exchanged_without_
     threads = [threading.Thread(target=t) for t in (swap, ask, ask)]
     for t in threads:
         t.start()
-    events = [instance.reload()["event"] for _ in range(60)]
-    stop.set()
-    for t in threads:
-        t.join()
+    try:
+        events = [instance.reload()["event"] for _ in range(60)]
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
     assert set(events) == {"reloaded"} and odd == []
     assert swaps[0] > 100 and all(counts.values()), counts  # the control: both were in force
     rules = {(r["connection"], r["rule"]) for r in instance.audit("grant")[seen:] if r["connection"] in texts}
@@ -330,7 +332,7 @@ def test_who_waits_for_a_cold_token_is_denied_when_the_reload_took_the_right(ins
     callers = [Caller(BILLING) for _ in range(8)]
     instance.put("acme-slow", b"tok-slow")
     fetcher = instance.pids()["fetcher"]
-    os.kill(fetcher, signal.SIGSTOP)
+    hold_still(fetcher)
     try:
         waiting = [c.connect(instance.sock()) for c in callers]
         for w in waiting:
@@ -352,7 +354,7 @@ def test_the_waiters_would_have_had_it_without_the_reload(instance):
     """The control of what they wait for."""
     instance.put("acme-slow-too", b"tok-slow-too")
     fetcher = instance.pids()["fetcher"]
-    os.kill(fetcher, signal.SIGSTOP)
+    hold_still(fetcher)
     try:
         w = instance.caller(BILLING).connect(instance.sock())
         w.send(b"GET /v1/tokens/acme-slow-too HTTP/1.1\r\nHost: a\r\n\r\n")

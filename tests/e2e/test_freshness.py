@@ -32,7 +32,7 @@ def ask(instance, query, name="acme-sap"):
 
 def test_an_answer_older_than_max_age_is_fetched_again(production):
     production.token("acme-sap")
-    time.sleep(1.2)
+    time.sleep(2.2)
     assert ask(production, "max_age=1h")[0] == "hit"
     assert ask(production, "max_age=1s")[0] == "miss"
     seen = []
@@ -41,7 +41,7 @@ def test_an_answer_older_than_max_age_is_fetched_again(production):
         seen.append(ask(production, "max_age=1s"))
         return seen[-1][0] == "hit"
     wait_for("a hit", is_hit, 0.5)  # where the machine stands still for a second, the next answer is none
-    assert seen[-1][1]["age"] == 0 and seen[-1][1]["stale"] is False
+    assert seen[-1][1]["age"] <= 1 and seen[-1][1]["stale"] is False
 
 
 @pytest.mark.parametrize("query", ["max_age=10", "max_age=", "max_age=soon", "max_age=-1s", "max_age=1s&max_age=2s", "not=", "not=" + "a" * 65])

@@ -11,7 +11,7 @@ from lib.instance import POLICY, SECTEAM, Instance
 from lib.waiting import wait_for
 from servers.openbao import TOKEN, OpenBao
 
-from .test_vault import REFRESH, by_token, served, wait_served
+from .test_vault import REFRESH, served, wait_served
 
 pytestmark = pytest.mark.root
 

@@ -77,11 +77,17 @@ def below(pid):
 
 
 def gone(pid):
-    """Has it ended? A zombie, whose parent has not looked yet, has."""
+    """Has it ended? A zombie, whose parent has not looked yet, has, once all its threads have: until then its files are open."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1
     except OSError:
         return True
+
+
+def hold_still(pid):
+    """Stops it by SIGSTOP, and returns when all its threads stand still: until it takes the signal it goes on."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("it stands still", lambda: all(t.read_text().rsplit(")", 1)[1].split()[0] == "T" for t in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")), 1.0)
 
 
 def whole_lines(text):

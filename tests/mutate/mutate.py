@@ -34,8 +34,8 @@ EXPLAINED = pathlib.Path(__file__).with_name("explained.txt")
 GROUPS = {
     "policy": (["policy/*.c"], ["test_policy*", "test_pattern"]),
     "identity": (["agent/broker/evidence.c", "agent/broker/peer.c", "agent/broker/cgroup.c", "agent/broker/vouched.c"],
-                 ["test_evidence", "test_peer", "test_cgroup"]),
-    "token verification": (["agent/token/*.c", "agent/broker/bearer*.c"], ["test_token", "test_bearer"]),
+                 ["test_evidence", "test_peer*", "test_cgroup"]),
+    "token verification": (["agent/token/*.c", "agent/broker/bearer*.c"], ["test_token*", "test_bearer*"]),
 }
 LEFT_OUT = {"policy/explain.c"}
 MEMORY_MB = 2048

@@ -2,7 +2,7 @@
  *
  * Services as they should be: each follows one connection by a stream, gets it again when it is told to and only then, and takes
  * the stream up where it broke off. What each believes is asked for on standard input: "BELIEF\n", a version or a status, to
- * which it says how many believe that, when all do or after a minute. "deaf N\n": opens so many streams that are never read.
+ * which it says how many believe that, when all do or after three minutes. "deaf N\n": opens so many streams that are never read.
  *     following SOCKET NAME CLIENTS
  */
 #include "crowd.h"
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_US (60 * INT64_C(1000000))
+#define PATIENCE_US (180 * INT64_C(1000000))
 #define AGAIN_US    100000
 #define OPENED_MOST 100 /* a turn: a listener's queue is finite */
 
@@ -109,6 +109,8 @@ static void open_stream(struct client *c)
 	char text[512], id[128] = "";
 	if (c->stream.id[0])
 		snprintf(id, sizeof id, "Last-Event-ID: %s\r\n", c->stream.id);
+	else
+		c->first = true; /* also after one that broke off before it named its place: nobody would tell what was missed */
 	snprintf(text, sizeof text, "GET /v1/watch?connection=%s HTTP/1.1\r\nHost: a\r\n%s\r\n", t.name, id);
 	if (wire_open(&c->stream, &owner))
 		wire_say(&c->stream, text);
@@ -211,7 +213,6 @@ int main(int argc, char **argv)
 	crowd_begin(argv[1], "");
 	for (size_t i = 0; i < t.n; i++) {
 		struct client *c = &t.clients[i];
-		c->first = true;
 		c->stream.fd = c->get.fd = -1;
 		c->stream.of = c->get.of = c;
 	}

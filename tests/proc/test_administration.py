@@ -71,17 +71,16 @@ def thaw(i):
 
 def test_a_freeze_stops_every_hand_out_at_once_and_takes_one_person(shared):
     assert shared.token("acme-sap").status == 200
-    c = shared.caller(BILLING).connect(shared.sock())
-    assert c.request("/v1/tokens/acme-sap").status == 200
-    done = admin(shared, FIRST, "POST", "/v1/freeze", {"reason": "INC-1"})
-    assert done.status == 200 and done.json()["frozen"] is True and done.json()["reason"] == "INC-1"
-    for r in (shared.token("acme-sap"), c.request("/v1/tokens/acme-sap"), shared.token("acme-crm")):
-        assert r.status == 503 and r.json()["code"] == "frozen" and b"tok-" not in r.body
+    with contextlib.closing(shared.caller(BILLING).connect(shared.sock())) as c:
+        assert c.request("/v1/tokens/acme-sap").status == 200
+        done = admin(shared, FIRST, "POST", "/v1/freeze", {"reason": "INC-1"})
+        assert done.status == 200 and done.json()["frozen"] is True and done.json()["reason"] == "INC-1"
+        for r in (shared.token("acme-sap"), c.request("/v1/tokens/acme-sap"), shared.token("acme-crm")):
+            assert r.status == 503 and r.json()["code"] == "frozen" and b"tok-" not in r.body
     assert shared.get("/v1/health").json()["reasons"] == ["frozen"]
     assert shared.token("acme-payroll").status == 403, "what was denied stays denied, and tells nothing of the freeze"
     records = shared.audit("freeze")
     assert records[-1]["uid"] == FIRST and records[-1]["detail"] == "INC-1"
-    c.close()
 
 
 def test_a_thaw_takes_another_person_and_what_was_proposed(shared):
@@ -187,12 +186,14 @@ def test_a_freeze_under_load_is_followed_by_no_grant(shared):
     done = []
     t = threading.Thread(target=ask)
     t.start()
-    wait_for("some grants", lambda: len(seen) > 50, 5.0)
-    assert admin(shared, FIRST, "POST", "/v1/freeze").status == 200
-    done.append(1)
-    wait_for("some more answers", lambda: len([s for s in seen if s[0]]) > 50, 5.0)
-    stop.set()
-    t.join()
+    try:
+        wait_for("some grants", lambda: len(seen) > 50, 5.0)
+        assert admin(shared, FIRST, "POST", "/v1/freeze").status == 200
+        done.append(1)
+        wait_for("some more answers", lambda: len([s for s in seen if s[0]]) > 50, 5.0)
+    finally:
+        stop.set()
+        t.join()
     assert {s for d, s in seen if d} == {503} and 200 in {s for d, s in seen if not d}
 
 

@@ -152,9 +152,9 @@ def test_a_log_directory_that_was_removed_and_made_anew_is_taken_up_by_a_fresh_b
 
 
 def test_no_token_leaves_when_nothing_new_may_be_made_where_the_log_was(instance):
-    instance.audit_log.unlink()
     os.chown(instance.audit_dir, 0, 0)
     os.chmod(instance.audit_dir, 0o555)
+    instance.audit_log.unlink()  # last: nobody begins another one before that is refused
     wait_for("read-only to refusal", lambda: refused(instance), 2.0)
     os.chmod(instance.audit_dir, 0o700)
     os.chown(instance.audit_dir, AGENT, AGENT)

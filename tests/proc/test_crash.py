@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, Caller, Instance, demote, gone
+from lib.instance import AGENT, BILLING, Caller, Instance, demote, gone, hold_still
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -132,11 +132,12 @@ def test_a_child_that_cannot_be_started_is_tried_again_without_haste(instance):
         subprocess.run(["prlimit", "--pid", str(instance.process.pid), f"--nofile={soft}:"], check=True, preexec_fn=demote(AGENT))
 
     nofile(4)
+    began = time.monotonic()
     os.kill(instance.pids()["broker"], signal.SIGKILL)
     wait_for("the next start to fail", lambda: instance.events("child_not_started"), 1.0)
     time.sleep(1)
     wait_for("another start to fail", lambda: len(instance.events("child_not_started")) >= 2, 1.0)
-    assert len(instance.events("child_not_started")) <= 8
+    assert len(instance.events("child_not_started")) <= 8 + (time.monotonic() - began) / 5  # the longest wait, after 6.3 s
     nofile(1024)
     wait_for("served again", lambda: "broker" in instance.pids() and instance.token("acme-sap").status == 200, 5.0)
 
@@ -176,7 +177,7 @@ def test_after_a_killed_supervisor_the_next_one_starts_and_the_chain_goes_on(ins
 @pytest.mark.parametrize("role", ["broker", "fetcher"])
 def test_a_stopped_child_is_found_by_the_watchdog_and_replaced(instance, role):
     pid = instance.pids()[role]
-    os.kill(pid, signal.SIGSTOP)
+    hold_still(pid)
     wait_for(f"{role} stopped to replaced", lambda: instance.pids().get(role, pid) != pid, 12.0)
     wait_for("served again", lambda: instance.token("acme-sap").status == 200, 1.0)
 

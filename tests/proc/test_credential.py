@@ -3,6 +3,7 @@
 unit gets. By systemd itself where one can run in namespaces of its own; and by its side
 of the protocol, replayed byte for byte."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, SECTEAM, STRANGER, SYNC, Instance, demote
+from lib.instance import AGENT, BILLING, SECTEAM, STRANGER, SYNC, Instance, demote, hold_still
 from lib.systemd import Systemd, available
 from lib.units import load_credential
 from lib.waiting import wait_for
@@ -145,23 +146,20 @@ def test_peers_that_do_not_read_or_leave_take_nothing_from_others(running):
     """Two hundred that connect and read nothing: each is answered and closed at once."""
     fds = pathlib.Path(f"/proc/{running.pids()['broker']}/fd")
     before = len(list(fds.iterdir()))
-    crowd = []
-    for n in range(200):
-        s = socket.socket(socket.AF_UNIX)
-        s.bind(f"\0{n:x}/unit/billing.service/acme-large".encode())
-        s.connect(str(running.sock("credential")))
-        crowd.append(s)
-    assert load(running, "billing.service", "acme-sap") == b"tok-acme-sap"
-    wait_for("descriptors back", lambda: len(list(fds.iterdir())) <= before, 2.0)
-    for s in crowd:
-        s.close()
+    with contextlib.ExitStack() as crowd:
+        for n in range(200):
+            s = crowd.enter_context(socket.socket(socket.AF_UNIX))
+            s.bind(f"\0{n:x}/unit/billing.service/acme-large".encode())
+            s.connect(str(running.sock("credential")))
+        assert load(running, "billing.service", "acme-sap") == b"tok-acme-sap"
+        wait_for("descriptors back", lambda: len(list(fds.iterdir())) <= before, 2.0)
 
 
 def test_a_cold_token_is_waited_for_and_a_store_that_hangs_is_not(running):
     """The fetcher is stopped: who asks waits; once it goes on, the token comes."""
     running.put("acme-cold", b"tok-cold")
     fetcher = running.pids()["fetcher"]
-    os.kill(fetcher, signal.SIGSTOP)
+    hold_still(fetcher)
     try:
         pid = os.fork()
         if pid == 0:
@@ -173,7 +171,8 @@ def test_a_cold_token_is_waited_for_and_a_store_that_hangs_is_not(running):
         time.sleep(0.3)
         assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     finally:
-        os.kill(fetcher, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # where its supervisor has put another one in its place
+            os.kill(fetcher, signal.SIGCONT)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 45
 
 

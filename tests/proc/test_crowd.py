@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crowds: tens of thousands of requests, streams and long polls around a revocation, and clients that live through all of it."""
 
+import contextlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ services = ( { name = "billing"; identity = { uid = %d; }; }, { name = "secteam"
 rules = ( { allow = "billing"; actions = [ "get", "watch" ]; connections = [ "acme-*" ]; rate = "1000000/s"; },
           { allow = "secteam"; actions = [ "status", "revoke", "restore" ]; connections = [ "*" ]; } );
 """ % (BILLING, SECTEAM)
-CONF = """limits = { connections = 40000; connections_per_uid = 16000; waiters_per_uid = 4096; idle_timeout = "5m"; };
+CONF = """limits = { connections = 40000; connections_per_uid = 16000; waiters_per_uid = 4096; head_timeout = "1m"; idle_timeout = "5m"; };
 admin = { two_person = []; };"""
 
 
@@ -78,7 +79,14 @@ class Services:
 
     def close(self):
         self.process.stdin.close()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(60) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()  # after a failure it would go on asking
+        self.process.wait()
 
 
 def all_believe(services, what):
@@ -114,23 +122,23 @@ def kill_broker(i, meanwhile=lambda: None):
 
 
 def test_a_thousand_services_live_through_kills_rotations_and_a_revocation_and_are_all_right(production):
-    followers = [Services(production, "acme-sap", 1000)]
-    all_believe(followers, version(production, "acme-sap"))
-    for n in range(3):
-        production.put("acme-sap", b"tok-a-%d" % n)
-        kill_broker(production, lambda: n == 1 and production.put("acme-sap", b"tok-b"))
-        all_believe(followers, version(production, "acme-sap"))
-    admin(production, "/v1/revocations", "POST", connections=["acme-sap"], reason="a test")
-    kill_broker(production)
-    all_believe(followers, "410")
-    admin(production, "/v1/revocations/acme-sap", "DELETE")
-    production.put("acme-sap", b"tok-c")
-    all_believe(followers, version(production, "acme-sap"))
-    production.rm("acme-sap")
-    all_believe(followers, "404")
-    production.put("acme-sap", b"tok-d")
-    all_believe(followers, version(production, "acme-sap"))
-    followers[0].close()
+    with Services(production, "acme-sap", 1000) as followers:
+        all_believe([followers], version(production, "acme-sap"))
+        for n in range(3):
+            production.put("acme-sap", b"tok-a-%d" % n)
+            kill_broker(production, lambda: n == 1 and production.put("acme-sap", b"tok-b"))
+            all_believe([followers], version(production, "acme-sap"))
+        admin(production, "/v1/revocations", "POST", connections=["acme-sap"], reason="a test")
+        kill_broker(production)
+        all_believe([followers], "410")
+        admin(production, "/v1/revocations/acme-sap", "DELETE")
+        production.put("acme-sap", b"tok-c")
+        all_believe([followers], version(production, "acme-sap"))
+        production.rm("acme-sap")
+        all_believe([followers], "404")
+        production.put("acme-sap", b"tok-d")
+        all_believe([followers], version(production, "acme-sap"))
+        followers.close()
 
 
 def pss(pid):
@@ -152,18 +160,19 @@ EACH = 64 if SANITIZED else 16  # KiB of PSS that a stream may take
 
 def test_ten_thousand_services_take_bounded_memory_and_are_all_right_beside_some_that_do_not_read():
     each = 2500
-    with Instance(policy=CROWD_POLICY, conf=CONF.replace("idle_timeout", 'write_timeout = "5m"; idle_timeout')) as i:
+    conf = CONF.replace("idle_timeout", 'write_timeout = "5m"; idle_timeout')
+    with Instance(policy=CROWD_POLICY, conf=conf) as i, contextlib.ExitStack() as all_of_them:
         i.put("acme-sap", TOKEN.encode())
         i.start()
         broker = i.pids()["broker"]
         before = pss(broker)
-        services = [Services(i, "acme-sap", each, uid) for uid in CROWD]
+        services = [all_of_them.enter_context(Services(i, "acme-sap", each, uid)) for uid in CROWD]
         wait_for("all are open", lambda: figures(i)["streams"] == each * len(CROWD), 20.0)
         grown = pss(broker) - before
         print(f"figure: {grown / (each * len(CROWD)):.1f} KiB of PSS a stream")
         assert grown < EACH * each * len(CROWD)
         all_believe(services, version(i, "acme-sap", CROWD[0]))
-        deaf = Services(i, "acme-sap", 0, DEAF_UID)
+        deaf = all_of_them.enter_context(Services(i, "acme-sap", 0, DEAF_UID))
         deaf.ask(f"deaf {DEAF}")
         assert deaf.answer() == {"deaf": DEAF}
         wait_for("they are there", lambda: figures(i)["streams"] == each * len(CROWD) + DEAF, 5.0)

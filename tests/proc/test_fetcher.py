@@ -19,6 +19,7 @@ TYPES = {name: n for n, name in enumerate(re.findall(r"^MK_MSG\((\w+),", DEF, re
 NAMES = {n: name for name, n in TYPES.items()}
 ERRORS = re.findall(r"^\tX\((\w+), \d+", (ROOT / "include" / "mk" / "err.h").read_text(), re.M)
 BROKER = 1  # enum mk_role
+PATIENCE = 60  # seconds, for what takes milliseconds
 
 
 def text(s):
@@ -39,7 +40,7 @@ class Link:
 
     def __init__(self):
         self.sock, self.peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(20)
+        self.sock.settimeout(PATIENCE)
         self.generation = 1
 
     def send(self, name, body=b"", fds=()):
@@ -156,12 +157,17 @@ class Fetcher:
             self.process.kill()
         self.process.wait()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
 
 @pytest.fixture
 def fetcher(tmp_path):
-    f = Fetcher(tmp_path)
-    yield f
-    f.close()
+    with Fetcher(tmp_path) as f:
+        yield f
 
 
 def test_what_was_put_is_fetched_and_the_version_before(fetcher):
@@ -234,13 +240,12 @@ def test_a_key_and_store_exchanged_under_the_running_process_are_taken(fetcher):
 
 
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(tmp_path):
-    f = Fetcher(tmp_path, ready=False)
-    f.key.chmod(0o644)
-    f.configure()
-    assert f.supervisor.recv()[0] == "READY"
-    assert f.get("acme-sap") == "BACKEND"
-    assert "0600" in f.logged()[-1]["fault"]
-    f.close()
+    with Fetcher(tmp_path, ready=False) as f:
+        f.key.chmod(0o644)
+        f.configure()
+        assert f.supervisor.recv()[0] == "READY"
+        assert f.get("acme-sap") == "BACKEND"
+        assert "0600" in f.logged()[-1]["fault"]
 
 
 def test_an_unknown_backend_index_is_not_ready(fetcher):
@@ -251,12 +256,12 @@ def test_it_answers_pings_and_drains_to_exit_0(fetcher):
     fetcher.supervisor.send("PING", struct.pack("<I", 77))
     assert fetcher.supervisor.recv() == ("PONG", struct.pack("<I", 77))
     fetcher.supervisor.send("DRAIN", struct.pack("<I", 1))
-    assert fetcher.process.wait(10) == 0
+    assert fetcher.process.wait(PATIENCE) == 0
 
 
 def test_it_ends_with_its_supervisor(fetcher):
     fetcher.supervisor.sock.close()
-    assert fetcher.process.wait(10) == 1
+    assert fetcher.process.wait(PATIENCE) == 1
 
 
 def test_a_broker_that_left_is_followed_by_another(fetcher):
@@ -281,7 +286,7 @@ def packet(name, body=b"", length=None):
     pytest.param(packet("FETCH_BEGIN", b"\0" * 600), id="too long")])
 def test_a_broken_message_ends_the_fetcher(fetcher, broken):
     fetcher.broker.sock.send(broken)
-    assert fetcher.process.wait(10) == 1
+    assert fetcher.process.wait(PATIENCE) == 1
     assert fetcher.logged()[-1]["event"] == "link_dropped"
 
 
@@ -306,12 +311,11 @@ def test_a_new_generation_with_the_same_directories_is_taken_and_others_are_refu
 
 @pytest.mark.parametrize("wrong, said", [({"kind": "vaults"}, b"vaults"), ({"file": "/nonexistent/store"}, b"/nonexistent")])
 def test_a_first_configuration_that_cannot_be_taken_is_refused_and_ends_it(tmp_path, wrong, said):
-    f = Fetcher(tmp_path, ready=False)
-    f.configure(**wrong)
-    name, body = f.supervisor.recv()
-    assert name == "REFUSED" and said in body
-    assert f.process.wait(10) == 1
-    f.close()
+    with Fetcher(tmp_path, ready=False) as f:
+        f.configure(**wrong)
+        name, body = f.supervisor.recv()
+        assert name == "REFUSED" and said in body
+        assert f.process.wait(PATIENCE) == 1
 
 
 def test_signals_to_the_group_leave_it_to_its_supervisor(fetcher):
@@ -324,9 +328,8 @@ def test_signals_to_the_group_leave_it_to_its_supervisor(fetcher):
 @pytest.fixture
 def writing(tmp_path):
     (tmp_path / "apart").mkdir()
-    f = Fetcher(tmp_path / "apart", writable=True)
-    yield f
-    f.close()
+    with Fetcher(tmp_path / "apart", writable=True) as f:
+        yield f
 
 
 def test_a_backend_that_is_not_writable_is_not_changed_whatever_the_broker_asks(fetcher):
@@ -359,11 +362,10 @@ def test_a_writable_backend_is_changed_and_changed_back(writing):
 def test_a_right_to_write_is_neither_gained_nor_kept_by_a_new_configuration(tmp_path):
     for was in (False, True):
         (tmp_path / str(was)).mkdir()
-        f = Fetcher(tmp_path / str(was), writable=was)
-        f.supervisor.generation = 2
-        f.begin()
-        f.backend(writable=not was)
-        f.supervisor.send("CONF_END", struct.pack("<I", 2))
-        name, body = f.supervisor.recv()
-        assert name == "REFUSED" and b"afresh" in body
-        f.close()
+        with Fetcher(tmp_path / str(was), writable=was) as f:
+            f.supervisor.generation = 2
+            f.begin()
+            f.backend(writable=not was)
+            f.supervisor.send("CONF_END", struct.pack("<I", 2))
+            name, body = f.supervisor.recv()
+            assert name == "REFUSED" and b"afresh" in body

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from lib.instance import AGENT, POLICY, SECTEAM, Instance
+from lib.instance import AGENT, POLICY, SECTEAM, Instance, hold_still
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -106,7 +106,7 @@ def test_a_token_that_nobody_had_asked_for_is_known_to_be_dead_before_the_store_
 def test_another_version_by_then_is_disabled_as_well_as_the_one_that_was_held(one):
     assert status(one, "acme-sap") == 200
     fetcher = one.pids()["fetcher"]
-    os.kill(fetcher, signal.SIGSTOP)  # so that what is held stays the first
+    hold_still(fetcher)  # so that what is held stays the first
     one.put("acme-sap", b"tok-sap-2")
     got = later(lambda: admin(one, "POST", "/v1/revocations", {"connection": "acme-sap", "in_store": True}))
     wait_for("asked", lambda: ("acme-sap", "asked", "") in outcomes(one), 5.0)
@@ -154,7 +154,7 @@ def test_a_store_file_that_cannot_be_written_is_a_failure_that_is_told(one):
 def test_a_fetcher_that_is_killed_in_the_middle_is_asked_again(one):
     assert status(one, "acme-sap") == 200
     victim = one.pids()["fetcher"]
-    os.kill(victim, signal.SIGSTOP)
+    hold_still(victim)
     got = later(lambda: admin(one, "POST", "/v1/revocations", {"connection": "acme-sap", "in_store": True}))
     wait_for("asked", lambda: ("acme-sap", "asked", "") in outcomes(one), 5.0)
     assert status(one, "acme-sap") == 410, "in force while the store is asked"
@@ -167,7 +167,7 @@ def test_a_fetcher_that_is_killed_in_the_middle_is_asked_again(one):
 def test_an_agent_that_is_told_to_end_in_the_middle_answers_first(one):
     assert status(one, "acme-sap") == 200
     fetcher = one.pids()["fetcher"]
-    os.kill(fetcher, signal.SIGSTOP)
+    hold_still(fetcher)
     got = later(lambda: ctl(one, "revoke", "acme-sap", "--in-store"))
     wait_for("asked", lambda: ("acme-sap", "asked", "") in outcomes(one), 5.0)
     one.stop(bound=20.0)
@@ -182,7 +182,7 @@ def test_an_agent_that_is_told_to_end_in_the_middle_answers_first(one):
 def test_a_broker_that_is_killed_in_the_middle_leaves_the_revocation_and_a_record_that_the_store_was_asked(one):
     assert status(one, "acme-sap") == 200
     pids = one.pids()
-    os.kill(pids["fetcher"], signal.SIGSTOP)
+    hold_still(pids["fetcher"])
     got = later(lambda: ctl(one, "revoke", "acme-sap", "--in-store"))
     wait_for("asked", lambda: ("acme-sap", "asked", "") in outcomes(one), 5.0)
     os.kill(pids["broker"], signal.SIGKILL)
@@ -197,12 +197,11 @@ def test_a_broker_that_is_killed_in_the_middle_leaves_the_revocation_and_a_recor
 def test_who_goes_away_does_not_stop_it(one):
     assert status(one, "acme-sap") == 200
     fetcher = one.pids()["fetcher"]
-    os.kill(fetcher, signal.SIGSTOP)
+    hold_still(fetcher)
     body = b'{"connection":"acme-sap","in_store":true}'
-    c = one.caller(SECTEAM).connect(one.sock("admin"))
-    c.send(b"POST /v1/revocations HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    wait_for("asked", lambda: ("acme-sap", "asked", "") in outcomes(one), 5.0)
-    c.close()
+    with contextlib.closing(one.caller(SECTEAM).connect(one.sock("admin"))) as c:
+        c.send(b"POST /v1/revocations HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        wait_for("asked", lambda: ("acme-sap", "asked", "") in outcomes(one), 5.0)
     with contextlib.suppress(ProcessLookupError):
         os.kill(fetcher, signal.SIGCONT)
     wait_for("done all the same", lambda: ("acme-sap", "disabled", "store") in outcomes(one), 50.0)

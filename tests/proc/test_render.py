@@ -11,51 +11,12 @@ import time
 
 import pytest
 
-from lib.instance import BILLING, SECTEAM, Instance, demote
+from lib.instance import BILLING
+from lib.kept import TOLD_BOUND, Command, nothing_stays, policy, production, revoke, work
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
-TOLD_BOUND = 1.0  # seconds from the end of a put in the embedded store to the file
-POLICY = """
-environment = "production";
-services = ( { name = "billing"; identity = { uid = %d; }; }, { name = "secteam"; identity = { socket = "admin"; uid = %d; }; } );
-rules = ( { allow = "billing"; actions = [ "get", "watch" ]; connections = [ %s ]; rate = "100000/s"; },
-          { allow = "secteam"; actions = [ "status", "freeze", "thaw", "revoke", "restore" ]; connections = [ "*" ]; } );
-"""
 TEMPLATE = 'token = "{{access_token}}"\ncrm={{acme-crm:access_token}}\n'
-
-
-def policy(names='"acme-*"'):
-    return POLICY % (BILLING, SECTEAM, names)
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays():
-    """Also when a test fails."""
-    yield
-    while Render.living:
-        p = Render.living.pop().process
-        if p.poll() is None:
-            p.kill()
-            p.wait()
-
-
-@pytest.fixture
-def production():
-    with Instance(policy=policy()) as i:
-        i.write_conf(" admin = { two_person = []; };")
-        i.put("acme-sap", b"tok-sap-1")
-        i.put("acme-crm", b"tok-crm-1")
-        i.put("globex-erp", b"tok-globex")
-        yield i.start()
-
-
-@pytest.fixture
-def work(production):
-    d = production.dir / "work"
-    d.mkdir()
-    os.chown(d, BILLING, BILLING)
-    return d
 
 
 @pytest.fixture
@@ -63,35 +24,13 @@ def template(production):
     return production.public("app.tpl", TEMPLATE)
 
 
-class Render:
-    living = []
-
-    def __init__(self, instance, *args, user=BILLING, prepare=None):
-        self.errors = []
-
-        def before():
-            demote(user)()
-            if prepare:
-                prepare()
-        self.process = subprocess.Popen([str(instance.build / "bin" / "makinictl"), "render", "--socket", str(instance.sock()), *map(str, args)],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before,
-                                        env={"PATH": "/usr/bin:/bin"})
-        Render.living.append(self)
-        self.reader = threading.Thread(target=lambda: [self.errors.append(x.decode().rstrip("\n")) for x in self.process.stderr], daemon=True)
-        self.reader.start()
-
-    def warns(self, text, bound=TOLD_BOUND):
-        wait_for(f"render says {text}", lambda: any(text in e for e in self.errors), bound)
-
-    def end(self, signo=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(signo)
-        return self.ended()
+class Render(Command):
+    def __init__(self, instance, *args, **kw):
+        super().__init__(instance, "render", *args, **kw)
 
     def ended(self):
-        code = self.process.wait(60)
-        self.reader.join(20)
-        assert b"tok-" not in self.process.stdout.read() and "tok-" not in " ".join(self.errors)
+        code = super().ended()
+        assert "tok-" not in " ".join(self.lines + self.errors)
         return code
 
 
@@ -109,10 +48,6 @@ def text_of(path):
 
 def becomes(path, text, bound=TOLD_BOUND):
     wait_for("the file is as it must be", lambda: text_of(path) == text, bound)
-
-
-def revoke(i, *names):
-    i.ctl("revoke", "--socket", i.sock("admin"), "--reason", "test", *names)
 
 
 def test_once_writes_the_file_and_leaves_it(production, work, template):
@@ -208,11 +143,13 @@ def test_a_reader_sees_the_whole_old_or_the_whole_new_file(production, work):
             seen.add((len(lines), len(set(lines))))
     reader = threading.Thread(target=read)
     reader.start()
-    for n in range(10):
-        production.put("acme-sap", b"tok-sap-n%d" % n)
-    becomes(out, "tok-sap-n9\n" * 500)
-    over.set()
-    reader.join()
+    try:
+        for n in range(10):
+            production.put("acme-sap", b"tok-sap-n%d" % n)
+        becomes(out, "tok-sap-n9\n" * 500)
+    finally:
+        over.set()
+        reader.join()
     assert seen == {(500, 1)}
     r.end()
 
@@ -228,7 +165,7 @@ def test_at_revocation_the_file_is_removed_and_at_restore_it_is_back(production,
     production.ctl("restore", "--socket", production.sock("admin"), "acme-crm")
     production.put("acme-crm", b"tok-crm-2")
     becomes(out, 'token = "tok-sap-1"\ncrm=tok-crm-2\n')
-    production.write_policy(policy('"acme-sap"'))
+    production.write_policy(policy(names='"acme-sap"'))
     production.reload()
     becomes(out, None, 3.0)
     r.warns("acme-crm: denied")

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -268,7 +269,7 @@ def test_no_answer_carries_the_token_from_the_return_of_revoke_on(one):
 @pytest.mark.parametrize("revoked", ["acme-big", "acme-twin"])  # the same value under a second name
 def test_an_unfinished_answer_is_cut_off_before_the_call_returns(revoked):
     """A caller that does not read: what its socket's buffer holds left earlier, the rest never comes."""
-    with made() as i:
+    with made(' limits = { write_timeout = "60s"; };') as i:  # which would cut it off as well
         big = "tok-" + "x" * 15000
         i.put("acme-big", {"access_token": big})
         i.start()
@@ -417,7 +418,7 @@ def test_the_command_line_says_what_happened(one):
     assert done.returncode == 0 and b"acme-sap revoked at" in done.stdout and b"acme-crm revoked at" in done.stdout, done
     assert b"revoked: 2 connections" in ctl("status").stdout
     assert ctl("revoke").returncode == 2
-    assert b"what the store has of it is looked up now" in done.stdout and b"  ms: decided 0." in done.stdout and b", services woken " in done.stdout
+    assert b"what the store has of it is looked up now" in done.stdout and re.search(rb"\n  ms: decided \d+\.\d, .*, services woken \d+\.\d\n", done.stdout)
     assert ctl("revoke", "acme-sap", uid=READER).returncode == 3
     assert b"as soon as the store has another value" in ctl("restore", "acme-sap").stdout
     both = ctl("restore", "acme-sap", "acme-crm", "--value-too")

@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Between a revocation's arrival and its acknowledgement each system call that writes is the
 broker's last: after a restart it is in force, or was not acknowledged. (That each fails is
-tests/unit/test_revoke_faults.c: strace cannot make a call fail below a filter.)"""
+tests/unit/test_revoke_faults.c: strace cannot make a call fail below a filter.) And the last of the
+whole agent, as when its host is switched off, but for what its kernel had not yet brought to the disk."""
 
 import collections
 import contextlib
 import http.client
 import os
-import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
+from lib.instance import gone
 from lib.waiting import wait_for
 
-from .test_revocation import FIRST, admin, is_dead, made, restore
+from .test_revocation import FIRST, admin, is_dead, made, restore, status
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not shutil.which("strace"), reason="no strace here")]
 
 CALLS = ["write", "pwrite64", "fdatasync", "fsync", "ftruncate"]
+WRITES = [*CALLS, "writev", "pwritev", "sendto", "sendmsg", "fallocate", "msync"]  # to whatever
 MOST = 12  # of one call in one revocation, the log's and the database's together
 
 
@@ -113,28 +115,56 @@ def test_there_were_writes_to_be_killed_at():
     assert reached.get(("write", "signal=SIGKILL"), 0) >= 2 and reached.get(("pwrite64", "signal=SIGKILL"), 0) >= 2, reached
 
 
-def test_the_whole_agent_killed_while_it_revokes_has_it_in_force_or_did_not_acknowledge_it():
+def switched_off(i, call, n):
+    """The whole agent at once, when its broker has made the n-th such call or acknowledged. (The answer's status or 0, was the call made?)"""
+    answer, faults = [], Faults(i, call, "signal=SIGSTOP", n, everywhere=True)
+    processes = list(i.pids().values())  # the supervisor first, which would start others
+    asking = threading.Thread(target=lambda: answer.append(revoked(i)))
+    asking.start()
+    wait_for("the call, or the answer", lambda: answer or "stopped by SIGSTOP" in faults.out.read_text(), 10.0)
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):  # one dies with its parent
+            os.kill(pid, signal.SIGKILL)
+    i.process.wait()
+    wait_for("all of it gone", lambda: all(map(gone, processes)), 5.0)
+    asking.join()
+    faults.end(answered=False)
+    return answer[0], "stopped by SIGSTOP" in faults.out.read_text()
+
+
+def wholly_dead(i):
+    """Is it, name and value, or is it wholly alive? What is half of each fails."""
+    if status(i)["revocations"] == {"connections": 1, "values": 1}:
+        is_dead(i, "acme-sap")
+        assert restore(i, "acme-sap").status == 200
+        return is_dead(i, "acme-sap")
+    assert status(i)["revocations"] == {"connections": 0, "values": 0}
+    assert i.token("acme-sap").json()["access_token"] == "tok-sap"
+    return False
+
+
+def test_the_whole_agent_switched_off_at_each_write_has_it_in_force_or_did_not_acknowledge_it():
+    reached, seen = collections.Counter(), collections.Counter()
     with made() as i:
         i.start()
-        for ms in (0, 0.3, 0.6, 1, 2, None):  # None, the control: when it was acknowledged
-            heal(i)
-            processes, answer = [pathlib.Path(f"/proc/{pid}") for pid in i.pids().values()], []
-            asking = threading.Thread(target=lambda: answer.append(revoked(i)))
-            asking.start()
-            if ms is None:
-                asking.join()
+        for call in WRITES:
+            for n in range(1, 4 * MOST):
+                heal(i)
+                answer, hit = switched_off(i, call, n)
+                i.start()
+                dead = wholly_dead(i)
+                assert hit or answer == 200
+                assert dead or answer != 200, f"{call} {n}: acknowledged, and not in force"
+                assert i.verify().returncode == 0
+                reached[call] += hit
+                seen[answer, dead] += 1
+                if not hit:
+                    break
             else:
-                time.sleep(ms / 1000)
-            i.process.kill()
-            i.process.wait()
-            wait_for("all of it gone", lambda: not any(p.exists() for p in processes), 5.0)
-            asking.join()
-            i.start()
-            print(f"figure: killed after {ms} ms: answer {answer}")
-            if answer == [200]:
-                is_dead(i, "acme-sap")
-            assert i.verify().returncode == 0
-        assert answer == [200]
+                raise AssertionError(f"{call}: not every one was reached")
+    print(f"figure: switched off at {dict(reached)}: (answer, dead): {dict(seen)}")
+    assert reached["write"] >= 2 and reached["pwrite64"] >= 2 and reached["fdatasync"] >= 2
+    assert seen[0, False] and seen[0, True] and seen[200, True], "there were writes before it was kept, and others before it was acknowledged"
 
 
 def counted(i):

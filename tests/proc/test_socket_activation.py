@@ -8,14 +8,12 @@ import pathlib
 import signal
 import socket
 import stat
-import sys
 
 import pytest
 
 from lib.client_socket import Client, open_client
 from lib.instance import AGENT, BILLING, SYNC, Instance
 from lib.systemd import Systemd, available
-from lib.units import load_credential
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root

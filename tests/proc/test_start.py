@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, STRANGER, Instance, demote
+from lib.instance import AGENT, BILLING, START_BOUND, STRANGER, Instance, demote
 from lib.ports import free_port
 from lib.waiting import wait_for
 
@@ -107,11 +107,18 @@ def test_systemd_is_told_at_an_abstract_address_too_and_as_often_as_it_wants(ins
                 return False
             said.extend(got)
             times.extend([time.monotonic()] * ("WATCHDOG=1" in got))
-            return len(times) >= 6
-        wait_for("six signs of life, one in 0.2 s", hear, 1.2)
-        assert "READY=1" in said and times[-1] - times[0] < 10 * 5 * 0.2
-        os.kill(instance.process.pid, signal.SIGHUP)
-        wait_for("reloading", lambda: hear() and "RELOADING=1" in said, 1.0)
+            return "READY=1" in said and len(times) >= 6
+        wait_for("ready, and six signs of life, one in 0.2 s", hear, START_BOUND)  # either first: it lives before it is ready
+        assert times[-1] - times[-6] < 10 * 5 * 0.2
+
+        def reloading():
+            """Once more in each second: the kernel keeps a few messages for who is late, and drops the next."""
+            os.kill(instance.process.pid, signal.SIGHUP)
+            until = time.monotonic() + 1
+            while "RELOADING=1" not in said and time.monotonic() < until:
+                hear() or time.sleep(0.005)
+            return "RELOADING=1" in said
+        wait_for("reloading", reloading, 1.0)
         assert any(re.fullmatch(r"MONOTONIC_USEC=\d+", line) for line in said)
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files for systemd, as `cmake --install` puts them: systemd's own tools judge them."""
 
-import pathlib
 import re
 import shutil
 import subprocess

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from lib.instance import BILLING, SECTEAM, Instance, demote
+from lib.instance import BILLING, SECTEAM, Instance, demote, hold_still
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -144,7 +144,7 @@ def test_a_command_is_run_for_each_and_for_the_last_one_before_a_denial_ends_it(
     os.kill(production.pids()["broker"], signal.SIGKILL)
     t.shows("makinictl: the stream ended; connecting again", "<resync  >")
     other = watch(production, streams=2)
-    t.process.send_signal(signal.SIGSTOP)
+    hold_still(t.process.pid)
     admin(production, "/v1/revocations", "POST", REVOKE)
     other.shows("revoked   acme-sap -")  # and so the one that stands still has it before it
     production.write_policy(POLICY % '"get"')
@@ -193,6 +193,7 @@ def test_an_agent_that_is_started_again_later_is_found(production):
     production.put("acme-sap", b"tok-2")
     production.start()
     wait_for("back", lambda: t.lines()[-1] == "<resync  >", 9.0)
+    version(production)  # so that the new agent knows it, too
     production.put("acme-sap", b"tok-3")
     t.shows(f"<rotated acme-sap {version(production)}>")
     t.type(b"\x03")

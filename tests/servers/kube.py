@@ -124,8 +124,9 @@ class KubeApi:
             return False
 
     def pause(self):
-        """It answers no more, but its port is still open."""
+        """It answers no more, but its port is still open. Returns when it stands still."""
         self.processes[-1][1].send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.processes[-1][1].pid, os.WSTOPPED)
 
     def resume(self):
         self.processes[-1][1].send_signal(signal.SIGCONT)

@@ -76,13 +76,13 @@ class OpenBao:
         return self
 
     def _versioned(self, namespace=None):
-        """A fresh mount of KV 2 refuses everything for a moment, while it becomes one."""
+        """A fresh mount of KV 2 refuses everything for a moment, while it becomes one; so does what was unsealed just now."""
         deadline = time.monotonic() + READY_WITHIN
         while True:
             try:
                 return self.api("GET", "secret/config", namespace=namespace)
             except Refused as e:
-                if e.status != 400 or time.monotonic() > deadline:
+                if e.status not in (400, 503) or time.monotonic() > deadline:
                     raise
             time.sleep(0.05)
 
@@ -93,7 +93,9 @@ class OpenBao:
             return False
 
     def pause(self):
+        """Returns when it stands still: until it takes the signal it answers."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
@@ -164,6 +166,7 @@ class OpenBao:
     def unseal(self):
         key = re.search(rb"Unseal Key: (\S+)", self.log.read_bytes())[1].decode()
         self.api("PUT", "sys/unseal", {"key": key}, token="")
+        self._versioned()
 
     # -- what tests need in it
 

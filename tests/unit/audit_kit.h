@@ -134,6 +134,23 @@ static inline void kit_done(struct kit *k)
 	mk_clock_fake(NULL, NULL);
 }
 
+/* A kit for each test. */
+static inline int kit_setup(void **state)
+{
+	struct kit *k = calloc(1, sizeof *k);
+	assert_non_null(k);
+	kit_init(k);
+	*state = k;
+	return 0;
+}
+
+static inline int kit_teardown(void **state)
+{
+	kit_done(*state);
+	free(*state);
+	return 0;
+}
+
 static inline struct mk_audit_rec kit_grant(const char *connection)
 {
 	return (struct mk_audit_rec){ .event = "grant", .service = "billing", .listener = "api", .peer = true, .uid = 1001,
@@ -276,6 +293,30 @@ static inline struct mk_audit_status kit_status(const struct kit *k)
 	struct mk_audit_status s;
 	mk_audit_status(k->a, &s);
 	return s;
+}
+
+static inline void three_grants(struct kit *k)
+{
+	assert_int_equal(kit_write(k, "acme-1"), MK_OK);
+	kit_pass(k, 5);
+	assert_int_equal(kit_write(k, "acme-2"), MK_OK);
+	assert_int_equal(kit_write(k, "acme-3"), MK_OK);
+}
+
+/* The loop's tick, so much later. */
+static inline void kit_tick(struct kit *k, int64_t ms)
+{
+	kit_pass(k, ms);
+	mk_audit_tick(k->a);
+}
+
+/* Closed, and the verifier finds no fault. */
+static inline struct kit_verdict kit_good(struct kit *k)
+{
+	kit_close(k);
+	const struct kit_verdict v = kit_verify(k);
+	kit_assert_good(&v);
+	return v;
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "agent/broker/pending.h"
 #include "agent/ipc/msg_write.h"
 #include "mk/own.h"
+#include "tests/unit/pump.h"
 
 #include <fcntl.h>
 #include <sodium.h>
@@ -73,19 +74,10 @@ static void fake_gone(void *arg, enum mk_err e, enum mk_msg at)
 	fix.fetcher = mk_link_free(fix.fetcher);
 }
 
-static void stop_now(void *arg)
-{
-	(void)arg;
-	mk_loop_stop(fix.b->loop);
-}
-
 /* Lets everything that is on its way arrive. */
 static void pump(void)
 {
-	for (int i = 0; i < 12; i++) {
-		mk_timer_set(fix.stop, 0);
-		assert_int_equal(mk_loop_run(fix.b->loop), MK_OK);
-	}
+	pump_loop(fix.b->loop, fix.stop);
 }
 
 static void fetcher_comes(void)
@@ -198,8 +190,7 @@ static int fix_make(void **state)
 	if (!mkdtemp(fix.dir) || mk_broker_new(&fix.b) != MK_OK)
 		return -1;
 	snprintf(fix.log, sizeof fix.log, "%s/audit.jsonl", fix.dir);
-	if (mk_timer_new(fix.b->loop, stop_now, NULL, &fix.stop) != MK_OK)
-		return -1;
+	fix.stop = stop_timer(fix.b->loop);
 	swap_in(configuration(1, false));
 	fetcher_comes();
 	return 0;
@@ -226,10 +217,21 @@ static void advance(int64_t ms)
 
 /* ---- the fetcher's answers ---- */
 
+static void send_fetched(const struct mk_msg_fetched *m)
+{
+	static uint8_t body[73728];
+	size_t len = 0;
+	struct mk_wr w = mk_wr_of(body, sizeof body);
+	mk_msg_fetched_write(&w, m);
+	assert_int_equal(mk_wr_end(&w, &len), MK_OK);
+	assert_int_equal(mk_link_send(fix.fetcher, MK_MSG_FETCH_DONE, mk_span(body, len), -1), MK_OK);
+	pump();
+}
+
 static void answer_with(struct mk_ref ref, enum mk_err err, const char *version, const char *token, const char *expires)
 {
-	static uint8_t leaves[MK_SECRET_MAX], body[73728];
-	size_t n = 0, len = 0;
+	static uint8_t leaves[MK_SECRET_MAX];
+	size_t n = 0;
 	struct mk_msg_fetched m = { .ref = ref, .err = err, .meta = { .created_ms = MK_TIME_NONE } };
 	if (err == MK_OK) {
 		const struct mk_leaf t = { mk_span_of("/access_token"), MK_LEAF_STRING, mk_span_of(token) };
@@ -241,11 +243,7 @@ static void answer_with(struct mk_ref ref, enum mk_err err, const char *version,
 		snprintf(m.meta.version, sizeof m.meta.version, "%s", version);
 		m.leaves = mk_span(leaves, n);
 	}
-	struct mk_wr w = mk_wr_of(body, sizeof body);
-	mk_msg_fetched_write(&w, &m);
-	assert_int_equal(mk_wr_end(&w, &len), MK_OK);
-	assert_int_equal(mk_link_send(fix.fetcher, MK_MSG_FETCH_DONE, mk_span(body, len), -1), MK_OK);
-	pump();
+	send_fetched(&m);
 }
 
 static void answer_token(const char *version, const char *token)

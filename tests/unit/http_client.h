@@ -7,13 +7,11 @@
 #define MK_TEST_HTTP_CLIENT_H
 
 #include "http_world.h"
+#include "pump.h"
+
+#include <errno.h>
 
 #define TEXT_MAX 400000
-
-static inline void stop_loop(void *arg)
-{
-	mk_loop_stop(arg);
-}
 
 static inline void run_ms(int64_t ms)
 {
@@ -124,7 +122,7 @@ static inline int world_begin(void **state)
 	world_b->limits = (struct mk_conf_limits){ .connections = 200, .connections_per_uid = 50, .head_timeout_ms = 60000,
 						   .write_timeout_ms = 60000, .idle_timeout_ms = 60000, .waiters_per_uid = 8 };
 	assert_int_equal(mk_loop_new(&world_b->loop), MK_OK);
-	assert_int_equal(mk_timer_new(world_b->loop, stop_loop, world_b->loop, &world_t), MK_OK);
+	world_t = stop_timer(world_b->loop);
 	assert_int_equal(mk_http_new(world_b, &world_h), MK_OK);
 	assert_int_equal(mk_http_listen(world_h, &api, listen_at(world_path)), MK_OK);
 	assert_int_equal(mk_http_listen(world_h, &admin, listen_at(path)), MK_OK);

@@ -26,8 +26,9 @@ static struct mk_pending *with_state(uint32_t generation)
 
 static int begin(void)
 {
-	if (mk_broker_new(&fix.b) != MK_OK || mk_timer_new(fix.b->loop, stop_now, NULL, &fix.stop) != MK_OK)
+	if (mk_broker_new(&fix.b) != MK_OK)
 		return -1;
+	fix.stop = stop_timer(fix.b->loop);
 	swap_in(with_state(1));
 	fetcher_comes();
 	return 0;

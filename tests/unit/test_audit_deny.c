@@ -7,17 +7,8 @@
 
 static int setup(void **state)
 {
-	struct kit *k = calloc(1, sizeof *k);
-	kit_init(k);
-	kit_open(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
+	kit_setup(state);
+	kit_open(*state);
 	return 0;
 }
 
@@ -43,13 +34,11 @@ static void the_first_is_written_at_once_the_rest_counted(void **state)
 	assert_int_equal(lines(k), 1);
 	mk_audit_tick(k->a);
 	assert_int_equal(lines(k), 1);
-	kit_pass(k, 1000);
-	mk_audit_tick(k->a);
+	kit_tick(k, 1000);
 	assert_int_equal(lines(k), 2);
 	assert_int_equal(kit_count(k->file, "\"connection\":\"acme-last\",\"reason\":\"denied\",\"count\":999"), 1);
 	assert_int_equal(kit_status(k).denials, 1000);
-	kit_pass(k, 1000);
-	mk_audit_tick(k->a);
+	kit_tick(k, 1000);
 	assert_int_equal(lines(k), 2); /* nothing new, nothing written */
 	deny(k, 7, "api", "acme-1");
 	assert_int_equal(lines(k), 3); /* and after a quiet second at once again */
@@ -65,8 +54,7 @@ static void a_denial_says_whose_account_it_was_and_why(void **state)
 	rec.reason = "unauthenticated";
 	rec.detail = "wrong_audience";
 	assert_int_equal(mk_audit_deny(k->a, &rec), MK_OK);
-	kit_pass(k, 1000);
-	mk_audit_tick(k->a);
+	kit_tick(k, 1000);
 	assert_int_equal(kit_count(k->file, "\"account\":\"erp/sync\",\"reason\":\"denied\""), 1);
 	assert_int_equal(kit_count(k->file, "\"reason\":\"unauthenticated\",\"detail\":\"wrong_audience\""), 1);
 	assert_int_equal(kit_count(k->file, "\"account\""), 1);
@@ -82,9 +70,7 @@ static void a_flood_is_one_line_a_second(void **state)
 			mk_audit_tick(k->a);
 	}
 	assert_in_range(lines(k), 9, 12);
-	kit_close(k);
-	const struct kit_verdict v = kit_verify(k);
-	kit_assert_good(&v);
+	const struct kit_verdict v = kit_good(k);
 	assert_int_equal(v.r.denials, 10000); /* closing wrote what was still counted */
 }
 
@@ -105,19 +91,17 @@ static void callers_beyond_the_table_share_a_row(void **state)
 	for (uid_t uid = 1; uid <= 1000; uid++)
 		deny(k, uid, "api", "acme-1");
 	assert_int_equal(lines(k), 257);
-	kit_pass(k, 1000);
-	mk_audit_tick(k->a);
+	kit_tick(k, 1000);
 	assert_int_equal(lines(k), 258);
 	assert_int_equal(kit_count(k->file, "\"count\":743,\"detail\":\"callers beyond those told apart\""), 1);
-	kit_pass(k, 1000);
-	mk_audit_tick(k->a); /* the rows of quiet callers are free again */
+	kit_tick(k, 1000); /* the rows of quiet callers are free again */
 	deny(k, 5000, "api", "acme-1");
 	assert_int_equal(kit_count(k->file, "\"uid\":5000"), 1);
 }
 
 int main(void)
 {
-#define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 		CLAIM(the_first_is_written_at_once_the_rest_counted),
 		CLAIM(a_denial_says_whose_account_it_was_and_why),

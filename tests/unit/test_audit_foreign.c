@@ -6,21 +6,6 @@
  */
 #include "audit_kit.h"
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof *k);
-	kit_init(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_done(*state);
-	free(*state);
-	return 0;
-}
-
 static off_t size_of(const char *file)
 {
 	struct stat st;
@@ -151,7 +136,7 @@ static void a_file_cut_under_the_agent_is_an_alarm_and_a_fault(void **state)
 
 int main(void)
 {
-#define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_removed_file_is_made_anew_at_once),
 		CLAIM(a_moved_file_is_noticed_at_once),

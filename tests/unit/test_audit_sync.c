@@ -6,6 +6,7 @@
 #include "audit_kit.h"
 
 #include "agent/audit/sync.h"
+#include "open_fds.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -29,16 +30,6 @@ static uint64_t wait_for(const struct mk_sync *s, uint64_t count)
 	while (mk_sync_count(s) < count && now_ms() < end)
 		usleep(1000);
 	return mk_sync_count(s);
-}
-
-static unsigned descriptors(void)
-{
-	unsigned n = 0;
-	DIR *d = opendir("/proc/self/fd");
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void a_write_is_synced_within_50_ms(void **state)
@@ -105,7 +96,7 @@ static void a_failure_is_told_once_and_that_descriptor_left_alone(void **state)
 static void descriptors_are_handed_over_and_closed(void **state)
 {
 	(void)state;
-	const unsigned before = descriptors();
+	const unsigned before = open_fds();
 	for (int round = 0; round < 5; round++) {
 		struct mk_sync *s = NULL;
 		assert_int_equal(mk_sync_start(round % 2 ? -1 : temporary(), &s), MK_OK);
@@ -116,7 +107,7 @@ static void descriptors_are_handed_over_and_closed(void **state)
 		}
 		mk_sync_stop(s);
 	}
-	assert_int_equal(descriptors(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static int signalled;

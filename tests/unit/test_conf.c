@@ -9,25 +9,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "conf_files.h"
+#include "conf_read.h"
+
 #include "policy/policy.h"
 
-#include <arpa/inet.h>
 #include <sodium.h>
-
-static enum mk_err parse(const char *text, struct mk_conf *ret, struct mk_why *why)
-{
-	return mk_conf_parse(mk_span_of(text), "/etc/makini/agent.conf", ret, why);
-}
-
-static struct mk_conf good(const char *text)
-{
-	struct mk_conf c = { 0 };
-	struct mk_why why = { 0 };
-	if (parse(text, &c, &why) != MK_OK)
-		fail_msg("line %u: %s", why.line, why.text);
-	return c;
-}
 
 static struct mk_rules good_policy(const char *text)
 {
@@ -186,36 +172,6 @@ static void groups_tags_fields_and_units_are_read_as_they_are_written(void **sta
 	mk_rules_done(&r);
 }
 
-static void an_account_is_read_in_a_pod_and_its_names_are_checked(void **state)
-{
-	static const struct {
-		const char *ns, *account;
-		enum mk_err err;
-	} cases[] = {
-		{ "erp", "sync", MK_OK }, { "e", "a.b-c.d", MK_OK }, { "erp.x", "sync", MK_BAD_REQUEST }, { "-erp", "sync", MK_BAD_REQUEST },
-		{ "erp-", "sync", MK_BAD_REQUEST }, { "erp", "Sync", MK_BAD_REQUEST }, { "erp", "a..b", MK_BAD_REQUEST },
-		{ "erp", ".a", MK_BAD_REQUEST }, { "erp", "a.", MK_BAD_REQUEST }, { "erp", "a-.b", MK_BAD_REQUEST }, { "", "a", MK_BAD_REQUEST },
-		{ "erp", "", MK_BAD_REQUEST }, { "e/p", "a", MK_BAD_REQUEST },
-	};
-	(void)state;
-	for (size_t i = 0; i < MK_COUNT(cases); i++) {
-		char text[512];
-		struct mk_rules r = { 0 };
-		struct mk_why why = { 0 };
-		snprintf(text, sizeof text, "environment = \"x\"; rules = (); services = ( { name = \"a\"; identity = { socket = \"s\"; kubernetes = "
-			 "{ namespace = \"%s\"; service_account = \"%s\"; }; }; } );", cases[i].ns, cases[i].account);
-		assert_int_equal(mk_conf_parse_policy(mk_span_of(text), "policy.conf", NULL, true, &r, &why), cases[i].err);
-		if (cases[i].err == MK_OK)
-			assert_string_equal(r.services[0].identity.account.name, cases[i].account);
-		mk_rules_done(&r);
-	}
-	struct mk_rules r = { 0 };
-	struct mk_why why = { 0 };
-	assert_int_equal(mk_conf_parse_policy(mk_span_of("environment = \"x\"; rules = (); services = ( { name = \"a\"; identity = { unit = "
-							 "\"a.service\"; }; } );"), "policy.conf", NULL, true, &r, &why), MK_BAD_REQUEST);
-	assert_non_null(strstr(why.text, "no systemd units in a pod"));
-}
-
 static void a_policy_in_the_shadow_is_loaded_beside_the_other(void **state)
 {
 	static const char policy[] = "environment = \"production\"; services = (); rules = ();";
@@ -260,88 +216,6 @@ static void the_policy_is_known_by_its_bytes(void **state)
 	dir_free(&d);
 }
 
-/* `expect`: the first line is FILE:LINE: fragment of the message. */
-static void the_example_of_a_pod_is_read(void **state)
-{
-	static char text[TEXT_MAX];
-	size_t n = 0;
-	(void)state;
-	assert_true(source_text("examples/pod.conf", text, &n));
-	struct mk_conf c = good(text);
-	assert_int_equal(c.platform, MK_POD);
-	assert_true(c.kubernetes.on);
-	assert_string_equal(c.kubernetes.audience, "makini-production");
-	assert_string_equal(c.kubernetes.pod_uid_file, "/etc/podinfo/uid");
-	assert_string_equal(c.kubernetes.address, "https://kubernetes.default.svc");
-	assert_string_equal(c.kubernetes.token_file, "/run/secrets/kubernetes.io/serviceaccount/token");
-	assert_string_equal(c.listeners[c.n_listeners - 1].path, "/sockets/sync/makini.sock");
-	mk_conf_done(&c);
-}
-
-static void in_a_pod_a_listener_may_lie_in_a_volume_of_its_own(void **state)
-{
-	static const char *const paths[][2] = {
-		{ "/sockets/sync/makini.sock", "" }, { "makini.sock", "" }, { "/a.sock", "" }, { "sync/makini.sock", "path" },
-		{ "/sockets/../etc/x.sock", "path" }, { "/sockets//x.sock", "path" }, { "/sockets/x.client.sock", "path" },
-		{ "/sockets/.x.sock", "path" }, { "/sockets/x.sock/", "path" }, { "/sockets/sync", "path" }, { "/run/makini/production/api.sock", "same path" },
-	};
-	(void)state;
-	for (size_t i = 0; i < MK_COUNT(paths); i++)
-		for (unsigned pod = 0; pod < 2; pod++) {
-			char text[1024];
-			struct mk_conf c = { 0 };
-			struct mk_why why = { 0 };
-			snprintf(text, sizeof text,
-				 "environment = \"production\"; platform = \"%s\"; listeners = ( { name = \"sync\"; path = \"%s\"; } );"
-				 "backends = ( { name = \"a\"; type = \"local\"; file = \"store/s\"; key_file = \"keys/k\"; } );"
-				 "audit = { recipient = \"" KEY "\"; };", pod ? "pod" : "host", paths[i][0]);
-			const bool fits = !paths[i][1][0] && (pod || paths[i][0][0] != '/');
-			const enum mk_err e = parse(text, &c, &why);
-			if ((e == MK_OK) != fits)
-				fail_msg("%s %s: %s", pod ? "pod" : "host", paths[i][0], why.text);
-			if (!fits && pod)
-				assert_non_null(strstr(why.text, paths[i][1]));
-			mk_conf_done(&c);
-		}
-}
-
-static void what_a_pod_is_told_is_read_from_its_files(void **state)
-{
-	static const struct {
-		const char *uid, *jwks, *fault; /* NULL: not there */
-	} cases[] = {
-		{ "0b8b6a1e-7f0e-4b52-8f8e-00000000000a", "{}", NULL }, { "0b8b6a1e-7f0e-4b52-8f8e-00000000000a\n", "{}", NULL },
-		{ "", "{}", "no pod's uid" }, { "\n", "{}", "no pod's uid" }, { "metadata.uid", "{}", "no pod's uid" },
-		{ "0b8b6a1e 7f0e", "{}", "no pod's uid" }, { NULL, "{}", "does not exist" }, { "0b8b6a1e", "", "no JSON Web Key Set" }, { "0b8b6a1e", NULL, "does not exist" },
-		{ "0b8b6a1e-7f0e-4b52-8f8e-00000000000a0b8b6a1e-7f0e-4b52-8f8e-00000", "{}", "no pod's uid" },
-	};
-	(void)state;
-	for (size_t i = 0; i < MK_COUNT(cases); i++) {
-		struct dir d = dir_new();
-		struct mk_conf c = { 0 };
-		struct mk_why why = { 0 };
-		c.kubernetes.on = true;
-		path_in(&d, "uid", c.kubernetes.pod_uid_file);
-		path_in(&d, "keys.json", c.kubernetes.jwks_file);
-		if (cases[i].uid)
-			put_text(&d, "uid", cases[i].uid);
-		if (cases[i].jwks)
-			put_text(&d, "keys.json", cases[i].jwks);
-		const enum mk_err e = mk_conf_load_pod(&c, &why);
-		assert_int_equal(e == MK_OK, cases[i].fault == NULL);
-		if (e != MK_OK && !strstr(why.text, cases[i].fault))
-			fail_msg("%zu: %s", i, why.text);
-		if (e == MK_OK) {
-			assert_string_equal(c.kubernetes.pod_uid, "0b8b6a1e-7f0e-4b52-8f8e-00000000000a");
-			assert_int_equal(c.kubernetes.n_jwks, 2);
-		}
-		mk_conf_done(&c);
-		dir_free(&d);
-	}
-	struct mk_conf none = { 0 };
-	assert_int_equal(mk_conf_load_pod(&none, NULL), MK_OK); /* without the section nothing is opened */
-}
-
 static void check_wrong(const char *name)
 {
 	static char expect[TEXT_MAX];
@@ -383,101 +257,6 @@ static void each_wrong_configuration_is_refused_with_line_and_remedy(void **stat
 	}
 	free(list);
 	assert_true(seen >= 30);
-}
-
-/* A vault with such an auth group; more: further keys. */
-static struct mk_conf vault_conf(const char *address, const char *auth, const char *more)
-{
-	char text[2048];
-	snprintf(text, sizeof text,
-		 "environment = \"production\"; backends = ( { name = \"v\"; type = \"vault\"; address = \"%s\"; mount = \"kv/team\"; "
-		 "path = \"makini/x-{connection}\"; auth = { %s }; %s } ); audit = { recipient = \"" KEY "\"; };"
-		 "proxy = { url = \"http://proxy.example:3128/\"; };", address, auth, more);
-	return good(text);
-}
-
-static void a_vault_is_read_as_it_is_written(void **state)
-{
-	struct mk_conf c = vault_conf("https://Vault.example:8200/", "method = \"approle\"; role_id_file = \"keys/r\"; secret_id_file = \"/x/s\"; "
-				      "wrapped = true; mount = \"a/b\"; cert_file = \"keys/c\"; cert_key_file = \"keys/k\";",
-				      "namespace = \"team/a\"; kv = 1; rate = \"7/m\"; ca_file = \"tls/ca.pem\"; trust_tags = true;");
-	const struct mk_conf_backend *b = c.backends;
-	(void)state;
-	assert_string_equal(b->type, "vault");
-	assert_string_equal(b->address, "https://Vault.example:8200");
-	assert_string_equal(b->mount, "kv/team");
-	assert_string_equal(b->path, "makini/x-{connection}");
-	assert_string_equal(b->ns, "team/a");
-	assert_string_equal(b->ca_file, "/etc/makini/tls/ca.pem");
-	assert_string_equal(b->proxy, "http://proxy.example:3128");
-	assert_true(b->kv == 1 && b->calls_per_hour == 420 && b->trust_tags);
-	assert_string_equal(b->auth.method, "approle");
-	assert_string_equal(b->auth.mount, "a/b");
-	assert_string_equal(b->auth.role_id_file, "/etc/makini/keys/r");
-	assert_string_equal(b->auth.secret_id_file, "/x/s");
-	assert_string_equal(b->auth.cert_key_file, "/etc/makini/keys/k");
-	assert_true(b->auth.wrapped && b->auth.role[0] == '\0' && b->file[0] == '\0');
-	mk_conf_done(&c);
-}
-
-static void a_vaults_defaults_are_safe(void **state)
-{
-	struct mk_conf c = vault_conf("https://[2001:db8::1]", "method = \"kubernetes\"; role = \"billing\";", "");
-	(void)state;
-	assert_true(c.backends[0].kv == 2 && c.backends[0].calls_per_hour == 180000 && c.backends[0].timeout_ms == 10000);
-	assert_string_equal(c.backends[0].auth.mount, "kubernetes");
-	assert_string_equal(c.backends[0].auth.jwt_file, "/run/secrets/kubernetes.io/serviceaccount/token");
-	assert_string_equal(c.backends[0].ca_file, "");
-	mk_conf_done(&c);
-}
-
-static void http_is_for_this_host_and_never_through_a_proxy(void **state)
-{
-	static const char *const here[] = { "http://127.0.0.1:8200", "http://127.1.2.3", "http://localhost:8200", "http://[::1]:8200" };
-	static const char *const not_here[] = { "http://127.0.0.1.example", "http://10.0.0.1", "http://[::2]", "http://localhost.example",
-						"http://0.0.0.0", "ftp://localhost", "https://", "https://h:0", "https://h:65536", "https://h:",
-						"https://h?x", "https://h#x", "https://h//", "https://a b", "https://[::1", "https://[::1]x",
-						"https://[localhost]", "https://-h", "h:8200", "https://h\\@x" };
-	(void)state;
-	for (size_t i = 0; i < MK_COUNT(here); i++) {
-		struct mk_conf c = vault_conf(here[i], "method = \"token\"; token_file = \"keys/t\";", "");
-		assert_string_equal(c.backends[0].address, here[i]);
-		assert_string_equal(c.backends[0].proxy, "");
-		mk_conf_done(&c);
-	}
-	for (size_t i = 0; i < MK_COUNT(not_here); i++) {
-		char text[1024];
-		struct mk_conf c = { 0 };
-		snprintf(text, sizeof text, "environment = \"production\"; backends = ( { name = \"v\"; type = \"vault\"; address = \"%s\"; "
-			 "mount = \"kv\"; path = \"{connection}\"; auth = { method = \"token\"; token_file = \"keys/t\"; }; } ); "
-			 "audit = { recipient = \"" KEY "\"; };", not_here[i]);
-		if (parse(text, &c, NULL) == MK_OK)
-			fail_msg("%s was taken", not_here[i]);
-	}
-}
-
-static void no_file_of_a_vault_lies_beside_the_configuration(void **state)
-{
-	static const char *const wrong[][2] = {
-		{ "method = \"token\"; token_file = \"x\";", "" },
-		{ "method = \"approle\"; role_id_file = \"x\"; secret_id_file = \"keys/x\";", "" },
-		{ "method = \"approle\"; role_id_file = \"keys/x\"; secret_id_file = \"x\";", "" },
-		{ "method = \"jwt\"; role = \"r\"; jwt_file = \"/etc/x\";", "" }, /* above it */
-		{ "method = \"cert\"; cert_file = \"x\"; cert_key_file = \"keys/x\";", "" },
-		{ "method = \"cert\"; cert_file = \"keys/x\"; cert_key_file = \"x\";", "" },
-		{ "method = \"token\"; token_file = \"keys/x\";", "ca_file = \"x\";" },
-	};
-	(void)state;
-	for (size_t i = 0; i < MK_COUNT(wrong); i++) {
-		char text[1024];
-		struct mk_conf c = { 0 };
-		struct mk_why why = { 0 };
-		snprintf(text, sizeof text, "environment = \"production\"; backends = ( { name = \"v\"; type = \"vault\"; address = \"https://h\"; "
-			 "mount = \"kv\"; path = \"{connection}\"; auth = { %s }; %s } ); audit = { recipient = \"" KEY "\"; };",
-			 wrong[i][0], wrong[i][1]);
-		if (parse(text, &c, &why) == MK_OK || !strstr(why.text, "lies in a directory that holds this file"))
-			fail_msg("%s %s: %s", wrong[i][0], wrong[i][1], why.text);
-	}
 }
 
 static void a_failed_parse_leaves_the_callers_conf_alone(void **state)
@@ -535,23 +314,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_right_configuration_is_read_as_it_is_written),
-		cmocka_unit_test(the_example_of_a_pod_is_read),
-		cmocka_unit_test(what_a_pod_is_told_is_read_from_its_files),
-		cmocka_unit_test(in_a_pod_a_listener_may_lie_in_a_volume_of_its_own),
 		cmocka_unit_test(what_is_not_written_has_its_default),
 		cmocka_unit_test(the_ends_of_each_range_are_within_it),
 		cmocka_unit_test(one_path_in_two_spellings_is_one_path),
 		cmocka_unit_test(uids_beyond_31_bits_are_digits_in_quotes),
 		cmocka_unit_test(empty_lists_are_legal_and_allow_nothing),
 		cmocka_unit_test(groups_tags_fields_and_units_are_read_as_they_are_written),
-		cmocka_unit_test(an_account_is_read_in_a_pod_and_its_names_are_checked),
 		cmocka_unit_test(a_policy_in_the_shadow_is_loaded_beside_the_other),
 		cmocka_unit_test(the_policy_is_known_by_its_bytes),
 		cmocka_unit_test(each_wrong_configuration_is_refused_with_line_and_remedy),
-		cmocka_unit_test(a_vault_is_read_as_it_is_written),
-		cmocka_unit_test(a_vaults_defaults_are_safe),
-		cmocka_unit_test(http_is_for_this_host_and_never_through_a_proxy),
-		cmocka_unit_test(no_file_of_a_vault_lies_beside_the_configuration),
 		cmocka_unit_test(a_failed_parse_leaves_the_callers_conf_alone),
 		cmocka_unit_test(the_examples_are_configurations),
 		cmocka_unit_test(many_services_and_rules_are_read_in_their_order),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Claims about tags, fields and the policy in the shadow, at the gate.
+ * Claims about tags and fields at the gate.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,70 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "agent/broker/tell.h"
-#include "tests/unit/gate_fix.h"
-
-#define SAP "sap"
-
-/* Adds a rule for sync, with one tag and, where `fields` is given, these fields. */
-static void add_tagged(struct mk_rules *r, bool deny, const char *pattern, const char *key, const char *value, const char *const *fields,
-		       size_t n_fields)
-{
-	add_rule(r, deny, "sync", pattern, 20 + (unsigned)r->n_rules);
-	struct mk_rule *rule = &r->rules[r->n_rules - 1];
-	if (key) {
-		rule->tags = calloc(1, sizeof *rule->tags);
-		assert_non_null(rule->tags);
-		snprintf(rule->tags[0].key, sizeof rule->tags[0].key, "%s", key);
-		snprintf(rule->tags[0].value, sizeof rule->tags[0].value, "%s", value);
-		rule->n_tags = 1;
-	}
-	if (!fields)
-		return;
-	rule->fields_set = true;
-	rule->fields = calloc(n_fields + 1, sizeof *rule->fields);
-	assert_non_null(rule->fields);
-	for (; rule->n_fields < n_fields; rule->n_fields++)
-		snprintf(rule->fields[rule->n_fields].s, sizeof rule->fields[0].s, "%s", fields[rule->n_fields]);
-}
-
-/* sync may get what is tagged system=sap, but nothing of zone=us. */
-static struct mk_pending *by_tags(uint32_t generation, bool trusted)
-{
-	struct mk_pending *p = configuration(generation, false);
-	add_tagged(&p->rules, false, "*", "system", SAP, NULL, 0);
-	add_tagged(&p->rules, true, "*", "zone", "us", NULL, 0);
-	p->stores[0].trust_tags = p->stores[1].trust_tags = trusted;
-	return p;
-}
-
-static void answer_tagged(const char *version, const char *token, const char *system, const char *zone)
-{
-	static uint8_t leaves[4096], body[8192];
-	size_t n = 0, len = 0;
-	const struct mk_leaf t = { mk_span_of("/access_token"), MK_LEAF_STRING, mk_span_of(token) };
-	struct mk_msg_fetched m = { .ref = fix.get.ref, .meta = { .created_ms = MK_TIME_NONE } };
-	assert_int_equal(mk_leaves_add(leaves, sizeof leaves, &n, &t), MK_OK);
-	snprintf(m.meta.version, sizeof m.meta.version, "%s", version);
-	const char *const tags[][2] = { { "system", system }, { "zone", zone } };
-	for (size_t i = 0; i < MK_COUNT(tags); i++)
-		if (tags[i][1]) {
-			snprintf(m.meta.tags[m.meta.n_tags].key, sizeof m.meta.tags[0].key, "%s", tags[i][0]);
-			snprintf(m.meta.tags[m.meta.n_tags++].value, sizeof m.meta.tags[0].value, "%s", tags[i][1]);
-		}
-	m.leaves = mk_span(leaves, n);
-	struct mk_wr w = mk_wr_of(body, sizeof body);
-	mk_msg_fetched_write(&w, &m);
-	assert_int_equal(mk_wr_end(&w, &len), MK_OK);
-	assert_int_equal(mk_link_send(fix.fetcher, MK_MSG_FETCH_DONE, mk_span(body, len), -1), MK_OK);
-	pump();
-}
-
-static void names_are(const char *one, const char *two)
-{
-	const char *const names[] = { one, two };
-	answer_names(false, names, two ? 2 : 1);
-}
+#include "gate_tags.h"
 
 /* sync asks for a name that only tags could allow; the names are told. */
 static void ask_cold(struct call *k, const char *name, const char *known)
@@ -83,12 +20,18 @@ static void ask_cold(struct call *k, const char *name, const char *known)
 	names_are(known, NULL);
 }
 
+/* sync asks for erp-1, which the store lists, and whose tags are not known. */
+static void ask_by_tags(struct call *k)
+{
+	swap_in(by_tags(2, true));
+	ask_cold(k, "erp-1", "erp-1");
+}
+
 static void a_cold_name_is_fetched_for_its_tags_and_then_decided(void **state)
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	assert_true(k.w.waiting);
 	assert_string_equal(fix.get.name.s, "erp-1");
 	answer_tagged("v1", "token-one", SAP, "eu");
@@ -117,8 +60,7 @@ static void tags_that_do_not_fit_deny_and_the_answer_is_the_same(void **state)
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	answer_tagged("v1", "token-one", "other", "eu");
 	assert_int_equal(k.err, MK_DENIED);
 	assert_null(k.a.leaves);
@@ -130,8 +72,7 @@ static void a_deny_holds_while_its_tag_is_not_known(void **state)
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	answer_tagged("v1", "token-one", SAP, NULL); /* no zone: it may be us */
 	assert_int_equal(k.err, MK_DENIED);
 	call_get(&k, SYNC_UID, "erp-1");
@@ -159,8 +100,7 @@ static void a_store_that_fails_on_the_way_to_the_tags_is_a_denial_like_any_other
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	answer_error(MK_BACKEND); /* the first replica */
 	answer_error(MK_BACKEND);
 	assert_int_equal(k.err, MK_DENIED);
@@ -172,8 +112,7 @@ static void tags_that_were_changed_in_the_store_are_seen_when_they_are_old(void 
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	answer_tagged("v1", "token-one", "other", "eu");
 	assert_int_equal(k.err, MK_DENIED);
 	advance(TTL + 1);
@@ -197,8 +136,7 @@ static void who_waits_is_decided_again_by_the_policy_in_force(void **state)
 {
 	(void)state;
 	struct call k, other;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	call_get(&other, BILLING_UID, "acme-erp");
 	assert_true(k.w.waiting && other.w.waiting);
 	swap_in(configuration(3, true)); /* takes both rights away */
@@ -217,8 +155,7 @@ static void the_previous_version_goes_by_the_tags_of_now(void **state)
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	answer_tagged("v1", "token-one", SAP, "eu");
 	mk_answer_done(&k.a);
 	advance(TTL + 1);
@@ -236,8 +173,7 @@ static void the_tags_that_came_last_count_whichever_version_they_came_with(void 
 {
 	(void)state;
 	struct call k;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	answer_tagged("v2", "token-two", SAP, "eu");
 	assert_int_equal(k.err, MK_OK);
 	mk_answer_done(&k.a);
@@ -263,8 +199,7 @@ static void a_list_shows_a_name_once_its_tags_allow_it(void **state)
 	size_t n = 0;
 	bool more = false;
 	unsigned retry = 0;
-	swap_in(by_tags(2, true));
-	ask_cold(&k, "erp-1", "erp-1");
+	ask_by_tags(&k);
 	assert_int_equal(mk_gate_list(fix.b, &k.c, &from, 4, &w, items, &n, &more, &retry), MK_OK);
 	assert_int_equal(n, 0);
 	answer_tagged("v1", "token-one", SAP, "eu");
@@ -350,122 +285,6 @@ static void an_entity_tag_is_of_the_fields_that_are_given(void **state)
 	mk_answer_done(&k.a);
 }
 
-/* ---- the shadow ---- */
-
-/* Beside it a policy that takes acme-* from billing but for acme-1, and gives erp-* to sync. */
-static void with_shadow(uint32_t generation)
-{
-	struct mk_pending *p = configuration(generation, false), *other = configuration(generation, true);
-	add_rule(&other->rules, false, "billing", "acme-1", 30);
-	add_rule(&other->rules, false, "sync", "erp-*", 31);
-	p->has_shadow = true;
-	p->shadow = other->rules;
-	other->rules = (struct mk_rules){ 0 };
-	swap_in(p);
-	pending_drop(other);
-}
-
-static void a_policy_in_the_shadow_changes_no_answer_and_is_counted(void **state)
-{
-	(void)state;
-	struct mk_broker_status s;
-	with_shadow(2);
-	warm("v1", "token-one", NULL);                            /* acme-erp: would be denied */
-	assert_int_equal(once(BILLING_UID, "acme-erp"), MK_OK);
-	assert_int_equal(once(SYNC_UID, "erp-1"), MK_DENIED);     /* would be allowed */
-	assert_int_equal(once(SYNC_UID, "other"), MK_DENIED);     /* the same */
-	assert_int_equal(once(BILLING_UID, "acme-payroll"), MK_DENIED);
-	mk_broker_status(fix.b, &s);
-	assert_true(s.shadow.on);
-	assert_int_equal(s.shadow.decisions, 5);
-	assert_int_equal(s.shadow.would_deny, 2);
-	assert_int_equal(s.shadow.would_allow, 1);
-	assert_int_equal(s.shadow.would_change, 0);
-	assert_int_equal(fix.b->shadow.n_kinds, 2);
-	assert_int_equal(fix.b->shadow.kinds[0].count, 2);
-	assert_int_equal(records("shadow"), 0); /* nothing of it in the audit log */
-	swap_in(configuration(3, false));
-	mk_broker_status(fix.b, &s);
-	assert_false(s.shadow.on);
-	assert_int_equal(s.shadow.decisions, 0);
-}
-
-static void the_shadow_is_asked_with_the_tags_that_a_fetch_brought(void **state)
-{
-	(void)state;
-	struct mk_pending *p = by_tags(2, true), *other = configuration(2, false);
-	struct mk_broker_status s;
-	struct call k;
-	add_rule(&other->rules, false, "sync", "*", 31);
-	add_tagged(&other->rules, true, "*", "zone", "us", NULL, 0);
-	p->has_shadow = true;
-	p->shadow = other->rules;
-	other->rules = (struct mk_rules){ 0 };
-	swap_in(p);
-	pending_drop(other);
-	call_get(&k, SYNC_UID, "erp-1"); /* while they are not known both deny */
-	pump();
-	names_are("erp-1", "erp-2");
-	answer_tagged("v1", "token-one", SAP, "eu");
-	assert_int_equal(k.err, MK_OK);
-	mk_answer_done(&k.a);
-	call_get(&k, SYNC_UID, "erp-2");
-	pump();
-	answer_tagged("v1", "token-two", "other", "eu"); /* denied; would be allowed */
-	assert_int_equal(k.err, MK_DENIED);
-	mk_broker_status(fix.b, &s);
-	assert_int_equal(s.shadow.decisions, 2);
-	assert_int_equal(s.shadow.would_deny, 0);
-	assert_int_equal(s.shadow.would_allow, 1);
-}
-
-struct stream {
-	struct mk_waiter wait; /* first: woken gets its address */
-	struct mk_caller c;
-	struct mk_watcher w;
-	enum mk_err err;
-	unsigned retry;
-};
-
-static void stream_opens(struct mk_waiter *wait)
-{
-	struct stream *s = (struct stream *)wait;
-	const struct mk_watch_ask ask = { .last_id = { 0 } };
-	s->err = mk_gate_watch(fix.b, &s->c, &ask, &s->wait, &s->w, &s->retry);
-}
-
-static void the_shadow_is_asked_once_for_each_name_of_a_stream(void **state)
-{
-	(void)state;
-	struct mk_pending *p = by_tags(2, true), *other = by_tags(2, true);
-	struct mk_name names[] = { { "erp-2" }, { "erp-1" } };
-	struct stream s = { .wait.woken = stream_opens, .w = { .names = names, .n = MK_COUNT(names) } };
-	struct mk_broker_status status;
-	struct call k;
-	p->has_shadow = true;
-	p->shadow = other->rules;
-	other->rules = (struct mk_rules){ 0 };
-	swap_in(p);
-	pending_drop(other);
-	call_get(&k, SYNC_UID, "erp-2");
-	pump();
-	names_are("erp-1", "erp-2");
-	answer_tagged("v1", "token-two", SAP, "eu");
-	assert_int_equal(k.err, MK_OK);
-	mk_answer_done(&k.a);
-	s.c = k.c;
-	stream_opens(&s.wait);
-	assert_true(s.wait.waiting); /* for the tags of the second, when the first was looked at */
-	pump();
-	answer_tagged("v1", "token-one", SAP, "eu");
-	assert_int_equal(s.err, MK_OK);
-	assert_true(s.w.open);
-	mk_watcher_leave(fix.b, &s.w);
-	mk_broker_status(fix.b, &status);
-	assert_int_equal(status.shadow.decisions, 1 + 2);
-	assert_int_equal(status.shadow.would_deny + status.shadow.would_allow, 0);
-}
-
 static void the_cold_names_of_a_stream_are_fetched_for_their_tags_at_once_and_each_but_once(void **state)
 {
 	(void)state;
@@ -520,41 +339,8 @@ static void the_cold_names_of_a_stream_are_fetched_for_their_tags_at_once_and_ea
 	assert_int_equal(s.err, MK_DENIED);
 }
 
-static void a_shadow_that_is_no_policy_is_refused_like_one(void **state)
-{
-	(void)state;
-	struct mk_pending *p = configuration(2, false);
-	struct mk_why why = { 0 };
-	p->has_shadow = true;
-	add_rule(&p->shadow, false, "nobody-here", "*", 12);
-	assert_int_equal(mk_config_judge(fix.b, p, &why), MK_BAD_REQUEST);
-	assert_int_equal(why.line, 12);
-	pending_drop(p);
-}
-
-static void differences_of_more_kinds_than_are_kept_apart_are_still_counted(void **state)
-{
-	(void)state;
-	struct mk_pending *p = configuration(2, false);
-	struct mk_broker_status s;
-	char name[32];
-	for (unsigned i = 0; i < MK_SHADOWS_MAX + 10; i++) {
-		snprintf(name, sizeof name, "n%u", i);
-		add_rule(&p->shadow, false, "sync", name, i);
-	}
-	add_service(&p->shadow, "sync", SYNC_UID);
-	p->has_shadow = true;
-	swap_in(p);
-	for (unsigned i = 0; i < MK_SHADOWS_MAX + 10; i++) {
-		snprintf(name, sizeof name, "n%u", i);
-		assert_int_equal(once(SYNC_UID, name), MK_DENIED);
-	}
-	mk_broker_status(fix.b, &s);
-	assert_int_equal(s.shadow.would_allow, MK_SHADOWS_MAX + 10);
-	assert_int_equal(fix.b->shadow.n_kinds, MK_SHADOWS_MAX);
-}
-
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fix_make, fix_drop)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,12 +357,7 @@ int main(void)
 		WITH(a_list_shows_a_name_once_its_tags_allow_it),
 		WITH(without_access_token_nothing_is_unsealed_and_the_bare_token_is_denied),
 		WITH(an_entity_tag_is_of_the_fields_that_are_given),
-		WITH(a_policy_in_the_shadow_changes_no_answer_and_is_counted),
-		WITH(the_shadow_is_asked_with_the_tags_that_a_fetch_brought),
-		WITH(the_shadow_is_asked_once_for_each_name_of_a_stream),
 		WITH(the_cold_names_of_a_stream_are_fetched_for_their_tags_at_once_and_each_but_once),
-		WITH(a_shadow_that_is_no_policy_is_refused_like_one),
-		WITH(differences_of_more_kinds_than_are_kept_apart_are_still_counted),
 	};
 	return cmocka_run_group_tests_name("gate policy", tests, fix_group, NULL);
 }

@@ -11,36 +11,20 @@
 
 #include "agent/base/guarded.h"
 #include "agent/base/vm.h"
+#include "tests/unit/child.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define MEMFD_SECRET 447
-
-static int child(void (*fn)(void))
-{
-	const pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next test */
-		signal(SIGBUS, SIG_DFL);
-		fn();
-		_exit(99);
-	}
-	int status = 0;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 static bool readable(const void *p)
 {

@@ -11,9 +11,9 @@
 
 #include "libmakini_kit.h"
 
-#include <dirent.h>
 
 #include "client/frame.h"
+#include "open_fds.h"
 
 static struct fake fake;
 
@@ -29,16 +29,6 @@ static int teardown(void **state)
 	(void)state;
 	fake_stop(&fake);
 	return 0;
-}
-
-static unsigned descriptors(void)
-{
-	unsigned n = 0;
-	DIR *d = opendir("/proc/self/fd");
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* Where the fields of GET's answer to "acme-1" lie. */
@@ -84,7 +74,7 @@ static void must_fail_at_get(void (*mangle)(struct fake *, struct fake_frame *),
 	char buf[600];
 	struct makini_info info;
 	makini *m = fake_open(&fake, 20000);
-	const unsigned before = descriptors();
+	const unsigned before = open_fds();
 	only = WIRE_GET;
 	arg = with;
 	memset(buf, 'B', sizeof buf);
@@ -95,7 +85,7 @@ static void must_fail_at_get(void (*mangle)(struct fake *, struct fake_frame *),
 		assert_int_equal(buf[i], 'B');
 	FAKE_SET(&fake, mangle, NULL);
 	assert_int_equal(fake_got(m, "acme-1", NULL), 1);
-	assert_true(descriptors() <= before + 1 + 1); /* the broker's side of the new connection, and perhaps still of the old one */
+	assert_true(open_fds() <= before + 1 + 1); /* the broker's side of the new connection, and perhaps still of the old one */
 	makini_close(m);
 }
 

@@ -11,14 +11,13 @@
 #include <cmocka.h>
 
 #include "mk/own.h"
-#include "policy/policy.h"
+#include "policy_kit.h"
 
 #include <stdlib.h>
 
 #define GET (1u << MK_ACTION_GET)
 #define STATUS (1u << MK_ACTION_STATUS)
 
-static const struct mk_nobody host = { .own_uid = 999, .overflow_uid = 65534, .pid_required = true };
 static size_t allocations; /* until one fails; 0: none does */
 
 /* The linker puts these before libc's, for this test only. */
@@ -42,20 +41,6 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size)
 	return fails_now() ? NULL : __real_reallocarray(p, n, size);
 }
 
-static struct mk_word word(const char *s)
-{
-	struct mk_word w = { "" };
-	assert_int_equal(mk_word_of(mk_span_of(s), &w), MK_OK);
-	return w;
-}
-
-static struct mk_name name_of(const char *s)
-{
-	struct mk_name n = { "" };
-	assert_int_equal(mk_name_of(mk_span_of(s), &n), MK_OK);
-	return n;
-}
-
 static void service(struct mk_rules *r, const char *name, const char *socket, unsigned set, uid_t uid, gid_t gid)
 {
 	struct mk_service s = { .name = word(name), .line = 1 };
@@ -73,15 +58,6 @@ static void allow(struct mk_rules *r, const char *name, uint32_t actions, const 
 	assert_non_null(x.patterns);
 	assert_int_equal(mk_pattern_of(mk_span_of(pattern), x.patterns), MK_OK);
 	assert_int_equal(mk_rules_add_rule(r, &x), MK_OK);
-}
-
-static struct mk_policy *compiled(struct mk_rules *r)
-{
-	struct mk_policy *p = NULL;
-	struct mk_why why = { 0 };
-	assert_int_equal(mk_policy_new(r, &p, &why), MK_OK);
-	mk_rules_done(r);
-	return p;
 }
 
 static struct mk_evidence caller(const char *socket)

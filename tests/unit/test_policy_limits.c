@@ -11,20 +11,12 @@
 
 #include "mk/own.h"
 #include "policy/policy_.h"
+#include "policy_kit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define GET (1u << MK_ACTION_GET)
-
-static const struct mk_nobody pod = { .own_uid = 999, .overflow_uid = 65534, .pid_required = false };
-
-static struct mk_word word(const char *s)
-{
-	struct mk_word w = { "" };
-	assert_int_equal(mk_word_of(mk_span_of(s), &w), MK_OK);
-	return w;
-}
 
 static struct mk_identity *service(struct mk_rules *r, const char *name)
 {
@@ -74,17 +66,7 @@ static void tags(struct mk_rule *x, size_t n)
 	x->n_tags = n;
 }
 
-static struct mk_policy *compiled(struct mk_rules *r)
-{
-	struct mk_policy *p = NULL;
-	struct mk_why why = { 0 };
-	if (mk_policy_new(r, &p, &why) != MK_OK)
-		fail_msg("line %u: %s", why.line, why.text);
-	mk_rules_done(r);
-	return p;
-}
-
-static void refused(struct mk_rules *r, enum mk_err e, const char *part)
+static void refused_as(struct mk_rules *r, enum mk_err e, const char *part)
 {
 	struct mk_policy *p = NULL;
 	struct mk_why why = { 0 };
@@ -234,7 +216,7 @@ static void an_empty_group_is_refused_also_where_it_has_no_list(void **state)
 	(void)state;
 	plain_service(&r, "one");
 	group(&r, "g", NULL);
-	refused(&r, MK_BAD_REQUEST, "has no services");
+	refused_as(&r, MK_BAD_REQUEST, "has no services");
 }
 
 static void a_rule_has_as_many_tags_as_it_may_and_no_more(void **state)
@@ -257,10 +239,10 @@ static void a_rule_has_as_many_tags_as_it_may_and_no_more(void **state)
 	mk_policy_free(p);
 	plain_service(&r, "one");
 	tags(rule(&r, false, "one", 1), MK_RULE_TAGS_MAX + 1);
-	refused(&r, MK_BAD_REQUEST, "more than 8 tags");
+	refused_as(&r, MK_BAD_REQUEST, "more than 8 tags");
 	plain_service(&r, "one");
 	rule(&r, false, "one", 1)->n_tags = 1; /* of no key */
-	refused(&r, MK_BAD_REQUEST, "asks for the tag \"\"");
+	refused_as(&r, MK_BAD_REQUEST, "asks for the tag \"\"");
 }
 
 /* So many that some of them share a place in the index: there, too, each is its own. */
@@ -303,7 +285,7 @@ static void patterns_with_a_star_inside_are_counted_whatever_their_tags(void **s
 		tags(x, 1);
 		x->tags[0].value[0] = i % 2 ? 'v' : 'w';
 	}
-	refused(&r, MK_BAD_REQUEST, "have a star inside");
+	refused_as(&r, MK_BAD_REQUEST, "have a star inside");
 }
 
 static void the_longest_pattern_is_looked_at_to_its_end_and_no_further(void **state)
@@ -349,7 +331,7 @@ static void a_policy_that_would_be_too_large_is_refused(void **state)
 		snprintf(x->patterns[i].s, sizeof x->patterns[i].s, "c%u", i);
 	x->n_patterns = n;
 	rule(&r, true, "one", 1); /* and one more */
-	refused(&r, MK_TOO_LARGE, "use wildcards, groups or fewer tags");
+	refused_as(&r, MK_TOO_LARGE, "use wildcards, groups or fewer tags");
 }
 
 int main(void)

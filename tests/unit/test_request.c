@@ -108,62 +108,68 @@ static void a_path_is_never_normalised(void **state)
 	}
 }
 
+static const struct {
+	const char *raw;
+	enum mk_hint why;
+} queries[] = {
+	{ "/v1/tokens/acme?version=previous", MK_HINT_NONE },
+	{ "/v1/tokens?limit=1", MK_HINT_NONE },
+	{ "/v1/tokens?limit=1000&after=acme", MK_HINT_NONE },
+	{ "/v1/tokens?after=acme&limit=7", MK_HINT_NONE },
+	{ "/v1/tokens/acme?version=current", MK_HINT_VERSION },
+	{ "/v1/tokens/acme?version=", MK_HINT_VERSION },
+	{ "/v1/tokens/acme?version", MK_HINT_QUERY },
+	{ "/v1/tokens/acme?version=previous&version=previous", MK_HINT_QUERY },
+	{ "/v1/tokens/acme?wait=30s&not=v1", MK_HINT_NONE },
+	{ "/v1/tokens/acme?wait=60s", MK_HINT_NONE },
+	{ "/v1/tokens/acme?wait=61s", MK_HINT_WAIT },
+	{ "/v1/tokens/acme?wait=0s", MK_HINT_WAIT },
+	{ "/v1/tokens/acme?wait=30", MK_HINT_WAIT },
+	{ "/v1/tokens/acme?wait=1s&wait=1s", MK_HINT_QUERY },
+	{ "/v1/watch", MK_HINT_NONE },
+	{ "/v1/watch?connection=acme&connection=acme-erp", MK_HINT_NONE },
+	{ "/v1/watch?connection=acme--x", MK_HINT_NAME },
+	{ "/v1/watch?connection=acme&connection=", MK_HINT_NAME },
+	{ "/v1/watch?connection", MK_HINT_QUERY },
+	{ "/v1/watch?wait=1s", MK_HINT_QUERY_WATCH },
+	{ "/v1/tokens/acme?Version=previous", MK_HINT_QUERY_TOKEN },
+	{ "/v1/tokens/acme?env=production", MK_HINT_QUERY_TOKEN },
+	{ "/v1/tokens/acme?version=previous&", MK_HINT_QUERY },
+	{ "/v1/tokens/acme?&version=previous", MK_HINT_QUERY },
+	{ "/v1/tokens/acme?=previous", MK_HINT_QUERY_TOKEN },
+	{ "/v1/tokens/acme?max_age=10s", MK_HINT_NONE },
+	{ "/v1/tokens/acme?max_age=0s&not=v1&version=previous", MK_HINT_NONE },
+	{ "/v1/tokens/acme?max_age=10", MK_HINT_MAX_AGE },
+	{ "/v1/tokens/acme?max_age=", MK_HINT_MAX_AGE },
+	{ "/v1/tokens/acme?max_age=-1s", MK_HINT_MAX_AGE },
+	{ "/v1/tokens/acme?max_age=1.5s", MK_HINT_MAX_AGE },
+	{ "/v1/tokens/acme?max_age=99999999999999999999d", MK_HINT_MAX_AGE },
+	{ "/v1/tokens/acme?max_age=1s&max_age=1s", MK_HINT_QUERY },
+	{ "/v1/tokens/acme?not=", MK_HINT_NOT },
+	{ "/v1/tokens/acme?not=v1&not=v2", MK_HINT_QUERY },
+	{ "/v1/tokens?max_age=1s", MK_HINT_QUERY_LIST },
+	{ "/v1/tokens?limit=0", MK_HINT_LIMIT },
+	{ "/v1/tokens?limit=1001", MK_HINT_LIMIT },
+	{ "/v1/tokens?limit=4294967297", MK_HINT_LIMIT },
+	{ "/v1/tokens?limit=-1", MK_HINT_LIMIT },
+	{ "/v1/tokens?limit=", MK_HINT_LIMIT },
+	{ "/v1/tokens?after=", MK_HINT_AFTER },
+	{ "/v1/tokens?after=A", MK_HINT_AFTER },
+	{ "/v1/tokens?tag=a", MK_HINT_QUERY_LIST },
+	{ "/v1/tokens?limit=1?limit=2", MK_HINT_LIMIT },
+	{ "/v1/health?verbose=1", MK_HINT_QUERY_NONE },
+};
+
 static void a_query_holds_known_keys_once(void **state)
 {
-	static const struct {
-		const char *raw;
-		enum mk_hint why;
-	} cases[] = {
-		{ "/v1/tokens/acme?version=previous", MK_HINT_NONE },
-		{ "/v1/tokens?limit=1", MK_HINT_NONE },
-		{ "/v1/tokens?limit=1000&after=acme", MK_HINT_NONE },
-		{ "/v1/tokens?after=acme&limit=7", MK_HINT_NONE },
-		{ "/v1/tokens/acme?version=current", MK_HINT_VERSION },
-		{ "/v1/tokens/acme?version=", MK_HINT_VERSION },
-		{ "/v1/tokens/acme?version", MK_HINT_QUERY },
-		{ "/v1/tokens/acme?version=previous&version=previous", MK_HINT_QUERY },
-		{ "/v1/tokens/acme?wait=30s&not=v1", MK_HINT_NONE },
-		{ "/v1/tokens/acme?wait=60s", MK_HINT_NONE },
-		{ "/v1/tokens/acme?wait=61s", MK_HINT_WAIT },
-		{ "/v1/tokens/acme?wait=0s", MK_HINT_WAIT },
-		{ "/v1/tokens/acme?wait=30", MK_HINT_WAIT },
-		{ "/v1/tokens/acme?wait=1s&wait=1s", MK_HINT_QUERY },
-		{ "/v1/watch", MK_HINT_NONE },
-		{ "/v1/watch?connection=acme&connection=acme-erp", MK_HINT_NONE },
-		{ "/v1/watch?connection=acme--x", MK_HINT_NAME },
-		{ "/v1/watch?connection=acme&connection=", MK_HINT_NAME },
-		{ "/v1/watch?connection", MK_HINT_QUERY },
-		{ "/v1/watch?wait=1s", MK_HINT_QUERY_WATCH },
-		{ "/v1/tokens/acme?Version=previous", MK_HINT_QUERY_TOKEN },
-		{ "/v1/tokens/acme?env=production", MK_HINT_QUERY_TOKEN },
-		{ "/v1/tokens/acme?version=previous&", MK_HINT_QUERY },
-		{ "/v1/tokens/acme?&version=previous", MK_HINT_QUERY },
-		{ "/v1/tokens/acme?=previous", MK_HINT_QUERY_TOKEN },
-		{ "/v1/tokens/acme?max_age=10s", MK_HINT_NONE },
-		{ "/v1/tokens/acme?max_age=0s&not=v1&version=previous", MK_HINT_NONE },
-		{ "/v1/tokens/acme?max_age=10", MK_HINT_MAX_AGE },
-		{ "/v1/tokens/acme?max_age=", MK_HINT_MAX_AGE },
-		{ "/v1/tokens/acme?max_age=-1s", MK_HINT_MAX_AGE },
-		{ "/v1/tokens/acme?max_age=1.5s", MK_HINT_MAX_AGE },
-		{ "/v1/tokens/acme?max_age=99999999999999999999d", MK_HINT_MAX_AGE },
-		{ "/v1/tokens/acme?max_age=1s&max_age=1s", MK_HINT_QUERY },
-		{ "/v1/tokens/acme?not=", MK_HINT_NOT },
-		{ "/v1/tokens/acme?not=v1&not=v2", MK_HINT_QUERY },
-		{ "/v1/tokens?max_age=1s", MK_HINT_QUERY_LIST },
-		{ "/v1/tokens?limit=0", MK_HINT_LIMIT },
-		{ "/v1/tokens?limit=1001", MK_HINT_LIMIT },
-		{ "/v1/tokens?limit=4294967297", MK_HINT_LIMIT },
-		{ "/v1/tokens?limit=-1", MK_HINT_LIMIT },
-		{ "/v1/tokens?limit=", MK_HINT_LIMIT },
-		{ "/v1/tokens?after=", MK_HINT_AFTER },
-		{ "/v1/tokens?after=A", MK_HINT_AFTER },
-		{ "/v1/tokens?tag=a", MK_HINT_QUERY_LIST },
-		{ "/v1/tokens?limit=1?limit=2", MK_HINT_LIMIT },
-		{ "/v1/health?verbose=1", MK_HINT_QUERY_NONE },
-	};
 	(void)state;
-	for (size_t i = 0; i < MK_COUNT(cases); i++)
-		assert_int_equal(parsed(cases[i].raw).bad, cases[i].why);
+	for (size_t i = 0; i < MK_COUNT(queries); i++)
+		assert_int_equal(parsed(queries[i].raw).bad, queries[i].why);
+}
+
+static void what_a_query_says_is_read(void **state)
+{
+	(void)state;
 	assert_true(parsed("/v1/tokens/acme?version=previous").previous);
 	assert_false(parsed("/v1/tokens/acme").previous);
 	assert_int_equal(parsed("/v1/tokens/acme").max_age_ms, 0);
@@ -171,22 +177,27 @@ static void a_query_holds_known_keys_once(void **state)
 	assert_int_equal(parsed("/v1/tokens/acme?max_age=0s").max_age_ms, 1); /* given, and as short as can be */
 	assert_string_equal(parsed("/v1/tokens/acme").not_version, "");
 	assert_string_equal(parsed("/v1/tokens/acme?not=4f~a.b_c=").not_version, "4f~a.b_c=");
+	assert_int_equal(parsed("/v1/tokens/acme?wait=30s").wait_ms, 30000);
+	assert_int_equal(parsed("/v1/watch?connection=acme&connection=acme-erp").names, 2);
+	assert_int_equal(parsed("/v1/tokens").limit, 100);
+	assert_int_equal(parsed("/v1/tokens?limit=1000&after=acme").limit, 1000);
+	assert_string_equal(parsed("/v1/tokens?limit=1000&after=acme").after.s, "acme");
+}
+
+static void a_query_is_as_long_as_it_may_be(void **state)
+{
+	(void)state;
 	char not_that[21 + 65 + 1] = "/v1/tokens/acme?not=";
 	memset(not_that + 20, 'a', 64);
 	assert_int_equal(parsed(not_that).bad, MK_HINT_NONE);
 	not_that[84] = 'a';
 	assert_int_equal(parsed(not_that).bad, MK_HINT_NOT);
-	assert_int_equal(parsed("/v1/tokens/acme?wait=30s").wait_ms, 30000);
-	assert_int_equal(parsed("/v1/watch?connection=acme&connection=acme-erp").names, 2);
 	char many[16 + 33 * 13 + 1] = "/v1/watch?";
 	for (unsigned i = 0; i < 33; i++)
 		snprintf(many + strlen(many), sizeof many - strlen(many), "%sconnection=a", i ? "&" : "");
 	assert_int_equal(parsed(many).bad, MK_HINT_WATCH_NAMES);
 	*strrchr(many, '&') = '\0';
 	assert_int_equal(parsed(many).names, 32);
-	assert_int_equal(parsed("/v1/tokens").limit, 100);
-	assert_int_equal(parsed("/v1/tokens?limit=1000&after=acme").limit, 1000);
-	assert_string_equal(parsed("/v1/tokens?limit=1000&after=acme").after.s, "acme");
 }
 
 static struct mk_head headed(const char *key, const char *value, unsigned times)
@@ -299,6 +310,8 @@ int main(void)
 		cmocka_unit_test(only_a_path_is_a_target),
 		cmocka_unit_test(a_path_is_never_normalised),
 		cmocka_unit_test(a_query_holds_known_keys_once),
+		cmocka_unit_test(what_a_query_says_is_read),
+		cmocka_unit_test(a_query_is_as_long_as_it_may_be),
 		cmocka_unit_test(headers_of_smugglers_browsers_and_proxies_are_refused),
 		cmocka_unit_test(a_length_beyond_all_numbers_is_large_not_small),
 		cmocka_unit_test(the_first_fault_of_a_head_is_kept),

@@ -184,6 +184,21 @@ static void whoever_follows_another_name_with_that_value_is_told(void **state)
 	stands("retired_value_back", true);
 }
 
+/* Not as what two customers have by mistake, which a new value of one puts right: so it says that it will not get better. */
+static void a_dead_value_under_two_other_names_is_revoked_for_both(void **state)
+{
+	(void)state;
+	assert_int_equal(asked("acme-sap", "t1"), MK_OK);
+	assert_int_equal(revoked("acme-sap"), MK_OK);
+	assert_int_equal(asked("acme-crm", "t1"), MK_REVOKED);
+	assert_int_equal(asked("acme-other", "t1"), MK_REVOKED);
+	assert_int_equal(asked("acme-crm", "t1"), MK_REVOKED);
+	assert_int_equal(restore("acme-sap", true), MK_OK);
+	assert_int_equal(asked("acme-crm", "t1"), MK_OK);
+	assert_int_equal(asked("acme-other", "t1"), MK_BACKEND); /* the control: there are two */
+	assert_int_equal(asked("acme-crm", "t1"), MK_BACKEND);
+}
+
 static void a_dead_version_behind_a_new_one_is_no_alarm(void **state)
 {
 	struct call k = { .w.woken = call_woken };
@@ -236,6 +251,7 @@ int main(void)
 		T(a_store_that_gives_no_previous_versions_is_not_asked_for_ever_and_counts_as_well),
 		T(a_name_that_no_store_has_is_asked_for_once),
 		T(whoever_follows_another_name_with_that_value_is_told),
+		T(a_dead_value_under_two_other_names_is_revoked_for_both),
 		T(a_dead_version_behind_a_new_one_is_no_alarm),
 		T(a_proposal_to_restore_ends_with_the_revocation_it_was_of),
 	};

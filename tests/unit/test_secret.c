@@ -11,34 +11,18 @@
 
 #include "agent/base/secret.h"
 #include "agent/base/vm.h"
+#include "tests/unit/child.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SMALL 8u
 #define LARGE 6u
 
 static bool locked;
-
-static int child(void (*fn)(void))
-{
-	const pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next test */
-		signal(SIGBUS, SIG_DFL);
-		fn();
-		_exit(99);
-	}
-	int status = 0;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 static void without_a_right_to_lock(void)
 {

@@ -9,23 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gate_fix.h"
-
-#include "agent/broker/tell_part.h"
-
-static const struct mk_name erp = { "acme-erp" }, crm = { "acme-crm" }, payroll = { "acme-payroll" };
-static char tag[MK_ETAG_MAX + 2];
-
-/* acme-erp at v1, and its tag. */
-static void known(const char *expires)
-{
-	struct call k;
-	warm("v1", "token-one", expires);
-	call_get(&k, BILLING_UID, "acme-erp");
-	assert_int_equal(k.err, MK_OK);
-	snprintf(tag, sizeof tag, "\"%s\"", k.a.etag);
-	mk_answer_done(&k.a);
-}
+#include "tell_kit.h"
 
 static void poll_for(struct call *k, int64_t wait_ms)
 {
@@ -35,20 +19,17 @@ static void poll_for(struct call *k, int64_t wait_ms)
 	k->err = mk_gate_get(fix.b, &k->c, &k->ask, &k->w, &k->a, &k->retry);
 }
 
-static void passes(int64_t ms)
+static void poll_of_known(struct call *k, int64_t wait_ms)
 {
-	for (; ms > 0; ms -= 1000) {
-		advance(ms < 1000 ? ms : 1000);
-		mk_tell_tick(fix.b);
-	}
+	known(NULL);
+	poll_for(k, wait_ms);
 }
 
 static void a_poll_waits_for_its_time_and_then_has_nothing_new(void **state)
 {
 	struct call k;
 	(void)state;
-	known(NULL);
-	poll_for(&k, 5000);
+	poll_of_known(&k, 5000);
 	assert_true(k.w.waiting);
 	assert_int_equal(mk_tell_waiting(fix.b), 1);
 	passes(4900);
@@ -65,8 +46,7 @@ static void a_poll_is_woken_by_the_next_version(void **state)
 {
 	struct call k;
 	(void)state;
-	known(NULL);
-	poll_for(&k, 60000);
+	poll_of_known(&k, 60000);
 	mk_fetch_changed(fix.b, 0);
 	const unsigned gets = fix.gets;
 	pump();
@@ -82,10 +62,8 @@ static void the_same_version_again_wakes_nobody(void **state)
 {
 	struct call k;
 	(void)state;
-	known(NULL);
-	poll_for(&k, 60000);
-	mk_fetch_changed(fix.b, 0);
-	pump();
+	poll_of_known(&k, 60000);
+	store_changed();
 	answer_token("v1", "token-one");
 	assert_int_equal(k.woken, 0);
 	mk_waiter_cancel(fix.b, &k.w);
@@ -96,10 +74,8 @@ static void a_failing_store_is_no_change_and_a_missing_token_is(void **state)
 {
 	struct call k;
 	(void)state;
-	known(NULL);
-	poll_for(&k, 60000);
-	mk_fetch_changed(fix.b, 0);
-	pump();
+	poll_of_known(&k, 60000);
+	store_changed();
 	answer_error(MK_BACKEND); /* of the first; the second is asked */
 	answer_error(MK_BACKEND);
 	assert_int_equal(k.woken, 0);
@@ -118,8 +94,7 @@ static void a_poll_ends_with_its_right(void **state)
 {
 	struct call k;
 	(void)state;
-	known(NULL);
-	poll_for(&k, 60000);
+	poll_of_known(&k, 60000);
 	swap_in(configuration(2, true));
 	assert_int_equal(k.woken, 1);
 	assert_int_equal(k.err, MK_DENIED);
@@ -129,8 +104,7 @@ static void after_a_reload_that_changes_nothing_for_it_a_poll_goes_on(void **sta
 {
 	struct call k;
 	(void)state;
-	known(NULL);
-	poll_for(&k, 60000);
+	poll_of_known(&k, 60000);
 	swap_in(configuration(2, false));
 	fetcher_comes();
 	if (!k.w.waiting || k.woken == 1)
@@ -182,59 +156,6 @@ static void polls_of_one_uid_have_a_limit_and_a_cancelled_one_counts_no_more(voi
 	assert_int_equal(k[0].woken, 2);
 	assert_false(k[0].w.waiting);
 	assert_true(k[0].a.not_modified);
-}
-
-/* ---- streams ---- */
-
-struct listener {
-	struct mk_watcher w;
-	struct mk_caller c;
-	struct mk_waiter wait;
-	struct mk_name names[4];
-	unsigned woken;
-};
-
-static void listener_woken(struct mk_watcher *w)
-{
-	((struct listener *)w)->woken++;
-}
-
-static void wait_woken(struct mk_waiter *w)
-{
-	(void)w;
-}
-
-static enum mk_err listen_to(struct listener *l, uid_t uid, const char *last_id, size_t n, ...)
-{
-	va_list names;
-	*l = (struct listener){ .w.woken = listener_woken, .wait.woken = wait_woken };
-	l->w.names = l->names;
-	l->w.n = n;
-	va_start(names, n);
-	for (size_t i = 0; i < n; i++)
-		snprintf(l->names[i].s, sizeof l->names[i].s, "%s", va_arg(names, const char *));
-	va_end(names);
-	l->c.evidence = (struct mk_evidence){ .known = true, .socket = { "api" }, .uid = uid, .gid = uid, .pid = 77 };
-	const struct mk_watch_ask ask = { .last_id = mk_span_of(last_id) };
-	unsigned retry = 0;
-	return mk_gate_watch(fix.b, &l->c, &ask, &l->wait, &l->w, &retry);
-}
-
-static void hears(struct listener *l, enum mk_told kind, const char *name, const char *version)
-{
-	struct mk_event e;
-	pump();
-	assert_true(mk_watcher_next(fix.b, &l->c, &l->w, &e));
-	assert_int_equal(e.kind, kind);
-	assert_string_equal(e.name.s, name);
-	assert_string_equal(e.version, version);
-}
-
-static void hears_nothing(struct listener *l)
-{
-	struct mk_event e;
-	pump();
-	assert_false(mk_watcher_next(fix.b, &l->c, &l->w, &e));
 }
 
 static void a_stream_hears_of_its_names_in_order_and_is_woken_once(void **state)
@@ -331,224 +252,6 @@ static void one_that_comes_back_goes_on_or_hears_that_it_missed_something(void *
 	mk_watcher_leave(fix.b, &l.w);
 }
 
-static void what_is_named_is_fetched_kept_fresh_and_told(void **state)
-{
-	struct listener l;
-	(void)state;
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 1, "acme-erp"), MK_OK);
-	pump();
-	assert_int_equal(fix.gets, 1);
-	assert_string_equal(fix.get.name.s, "acme-erp");
-	answer_error(MK_NOT_FOUND);
-	hears_nothing(&l);
-	passes(4000);
-	pump();
-	assert_int_equal(fix.gets, 1); /* it is not asked for all the time */
-	mk_fetch_changed(fix.b, 0);
-	pump();
-	assert_int_equal(fix.gets, 2);
-	answer_token("v1", "token-one");
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "v1");
-	mk_fetch_changed(fix.b, 0);
-	pump();
-	answer_error(MK_DISABLED);
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "");
-	mk_fetch_changed(fix.b, 0);
-	pump();
-	answer_token("v1", "token-one");
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "v1");
-	assert_true(mk_tell_follows(fix.b, &erp));
-	mk_watcher_leave(fix.b, &l.w);
-	assert_false(mk_tell_follows(fix.b, &erp));
-	const unsigned gets = fix.gets;
-	mk_fetch_changed(fix.b, 0);
-	pump();
-	assert_int_equal(fix.gets, gets);
-}
-
-static void what_is_seen_for_the_first_time_is_no_news(void **state)
-{
-	struct listener l;
-	(void)state;
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 0), MK_OK);
-	warm("v1", "token-one", NULL);
-	hears_nothing(&l);
-	mk_fetch_changed(fix.b, 0);
-	pump(); /* it is held, and somebody listens to all: it is fetched */
-	answer_token("v2", "token-two");
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "v2");
-	mk_fetch_changed(fix.b, 0);
-	pump();
-	answer_error(MK_NOT_FOUND);
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "");
-	mk_fetch_changed(fix.b, 0);
-	pump();
-	answer_token("v2", "token-two"); /* the same once more, after there was none */
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "v2");
-	mk_watcher_leave(fix.b, &l.w);
-}
-
-/* A stream read all and went away; what comes next is for when it is back. */
-static void leaves(struct listener *l, char id[MK_EVENT_ID_MAX])
-{
-	hears_nothing(l);
-	mk_watcher_id(fix.b, mk_watcher_read_up_to(&l->w), id);
-	mk_watcher_leave(fix.b, &l->w);
-}
-
-static void what_went_and_came_while_nobody_listened_is_told_to_who_comes_back(void **state)
-{
-	static const size_t named[] = { 1, 0 };
-	struct listener l;
-	char id[MK_EVENT_ID_MAX];
-	(void)state;
-	warm("v1", "token-one", NULL);
-	for (size_t i = 0; i < MK_COUNT(named); i++) {
-		assert_int_equal(listen_to(&l, BILLING_UID, "", named[i], "acme-erp"), MK_OK);
-		mk_fetch_changed(fix.b, 0);
-		pump();
-		answer_error(MK_NOT_FOUND);
-		hears(&l, MK_TOLD_ROTATED, "acme-erp", "");
-		leaves(&l, id);
-		mk_fetch_changed(fix.b, 0);
-		warm("v2", "token-two", NULL);
-		assert_int_equal(listen_to(&l, BILLING_UID, id, named[i], "acme-erp"), MK_OK);
-		hears(&l, MK_TOLD_ROTATED, "acme-erp", "v2");
-		hears_nothing(&l);
-		mk_watcher_leave(fix.b, &l.w);
-	}
-}
-
-static void what_was_forgotten_meanwhile_is_a_resync_for_who_comes_back(void **state)
-{
-	struct listener l;
-	char id[MK_EVENT_ID_MAX];
-	(void)state;
-	warm("v1", "token-one", NULL);
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 1, "acme-erp"), MK_OK);
-	leaves(&l, id);
-	assert_int_equal(listen_to(&l, BILLING_UID, id, 1, "acme-erp"), MK_OK);
-	leaves(&l, id);                                       /* the control: nothing was missed */
-	mk_store_remove(fix.b->store, &erp, MK_SLOT_CURRENT); /* as what is too old to be served */
-	mk_tell_let_go(fix.b);
-	warm("v2", "token-two", NULL);
-	assert_int_equal(listen_to(&l, BILLING_UID, id, 1, "acme-erp"), MK_OK);
-	hears(&l, MK_TOLD_RESYNC, "", "");
-	mk_watcher_leave(fix.b, &l.w);
-}
-
-static void all_flights_bring(enum mk_err e)
-{
-	for (;;) {
-		size_t at = 0;
-		const struct mk_flight *f = mk_flight_each(fix.b->flights, &at);
-		if (!f)
-			return;
-		answer_with((struct mk_ref){ (uint32_t)at - 1, f->question }, e, "", "", NULL);
-	}
-}
-
-/* Anybody may watch names that never come, and a store is not to be paid for each: so many a look, and each in its turn. */
-static void names_that_never_come_are_asked_for_so_many_at_a_time(void **state)
-{
-	enum { STREAMS = 200, LOOKS = 30, A_LOOK = 64 };
-	static struct listener l[STREAMS];
-	char names[4][16];
-	(void)state;
-	for (unsigned i = 0; i < STREAMS; i++) {
-		for (unsigned k = 0; k < 4; k++)
-			snprintf(names[k], sizeof names[k], "acme-%ux%u", i, k);
-		assert_int_equal(listen_to(&l[i], BILLING_UID, "", 4, names[0], names[1], names[2], names[3]), MK_OK);
-	}
-	pump();
-	all_flights_bring(MK_NOT_FOUND);
-	assert_int_equal(fix.gets, 4 * STREAMS); /* at first each of them */
-	const unsigned gets = fix.gets;
-	const int64_t from = fix.boot + 1;
-	for (unsigned i = 0; i < LOOKS; i++) {
-		passes(5000);
-		pump();
-		all_flights_bring(MK_NOT_FOUND);
-	}
-	assert_in_range(fix.gets - gets, 4 * STREAMS, LOOKS * A_LOOK); /* each every 30 s would be more */
-	for (unsigned i = 0; i < STREAMS; i++) {
-		for (unsigned k = 0; k < 4; k++)
-			assert_true(mk_followed_find(fix.b->tell, &l[i].names[k])->asked_ms > from);
-		mk_watcher_leave(fix.b, &l[i].w);
-	}
-}
-
-static void a_full_index_makes_room_and_says_so_to_who_comes_back(void **state)
-{
-	struct listener l;
-	struct mk_name name;
-	char id[MK_EVENT_ID_MAX];
-	(void)state;
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 1, "acme-crm"), MK_OK);
-	leaves(&l, id);
-	for (unsigned i = 0; i <= MK_TELL_NAMES_MAX; i++) {
-		snprintf(name.s, sizeof name.s, "acme-%u", i);
-		mk_tell_event(fix.b, MK_TOLD_REVOKED, &name, NULL);
-	}
-	assert_in_range(fix.b->tell->n_followed, 1, MK_TELL_NAMES_MAX);
-	assert_int_equal(listen_to(&l, BILLING_UID, id, 1, "acme-crm"), MK_OK);
-	hears(&l, MK_TOLD_RESYNC, "", "");
-	mk_watcher_leave(fix.b, &l.w);
-}
-
-static void after_a_revocation_the_next_good_version_is_told(void **state)
-{
-	struct listener l;
-	(void)state;
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 0), MK_OK);
-	warm("v1", "token-one", NULL);
-	mk_tell_event(fix.b, MK_TOLD_REVOKED, &erp, "v1");
-	mk_store_remove(fix.b->store, &erp, MK_SLOT_CURRENT); /* as who revokes does */
-	hears(&l, MK_TOLD_REVOKED, "acme-erp", "v1");
-	warm("v2", "token-two", NULL);
-	hears(&l, MK_TOLD_ROTATED, "acme-erp", "v2");
-	mk_watcher_leave(fix.b, &l.w);
-}
-
-static void a_tenth_of_its_life_before_its_end_a_token_is_told_to_expire(void **state)
-{
-	char expires[MK_RFC3339_MAX];
-	struct listener l;
-	(void)state;
-	mk_rfc3339(fix.wall + 100000, false, expires);
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 1, "acme-erp"), MK_OK);
-	pump();
-	answer_with(fix.get.ref, MK_OK, "v1", "token-one", expires);
-	passes(89000);
-	hears_nothing(&l);
-	passes(2000);
-	hears(&l, MK_TOLD_EXPIRING, "acme-erp", "v1");
-	passes(20000);
-	hears_nothing(&l);
-	mk_watcher_leave(fix.b, &l.w);
-}
-
-static void a_clock_that_is_set_back_or_stands_neither_delays_nor_repeats_that(void **state)
-{
-	char expires[MK_RFC3339_MAX];
-	struct listener l;
-	(void)state;
-	mk_rfc3339(fix.wall + 100000, false, expires);
-	assert_int_equal(listen_to(&l, BILLING_UID, "", 1, "acme-erp"), MK_OK);
-	pump();
-	answer_with(fix.get.ref, MK_OK, "v1", "token-one", expires);
-	passes(50000);
-	fix.wall -= INT64_C(365) * 86400000;
-	passes(35000);
-	hears_nothing(&l);
-	passes(10000);
-	hears(&l, MK_TOLD_EXPIRING, "acme-erp", "v1");
-	fix.wall += INT64_C(365) * 86400000 - 40000;
-	passes(100000);
-	hears_nothing(&l);
-	mk_watcher_leave(fix.b, &l.w);
-}
-
 static void streams_have_the_limit_that_polls_have(void **state)
 {
 	static struct listener l[3];
@@ -591,15 +294,6 @@ int main(void)
 		CLAIM(a_stream_that_names_what_it_may_not_watch_is_denied_and_one_that_loses_it_may_not_stay),
 		CLAIM(one_that_does_not_read_gets_one_resync_and_then_what_is_new),
 		CLAIM(one_that_comes_back_goes_on_or_hears_that_it_missed_something),
-		CLAIM(what_is_named_is_fetched_kept_fresh_and_told),
-		CLAIM(what_is_seen_for_the_first_time_is_no_news),
-		CLAIM(what_went_and_came_while_nobody_listened_is_told_to_who_comes_back),
-		CLAIM(what_was_forgotten_meanwhile_is_a_resync_for_who_comes_back),
-		CLAIM(names_that_never_come_are_asked_for_so_many_at_a_time),
-		CLAIM(a_full_index_makes_room_and_says_so_to_who_comes_back),
-		CLAIM(after_a_revocation_the_next_good_version_is_told),
-		CLAIM(a_tenth_of_its_life_before_its_end_a_token_is_told_to_expire),
-		CLAIM(a_clock_that_is_set_back_or_stands_neither_delays_nor_repeats_that),
 		CLAIM(streams_have_the_limit_that_polls_have),
 		CLAIM(no_record_no_stream),
 	};

@@ -344,13 +344,6 @@ static void urls_are_escaped_and_bounded(void **state)
 	assert_int_equal(mk_url_end(&u), MK_OK);
 }
 
-static int arena(void **state)
-{
-	bool locked;
-	(void)state;
-	return mk_secret_arena_init(32, 4, &locked) == MK_OK ? 0 : -1;
-}
-
 #define EACH(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)

@@ -191,13 +191,6 @@ static void a_malformed_list_is_refused(void **state)
 	}
 }
 
-static int arena(void **state)
-{
-	bool locked;
-	(void)state;
-	return mk_secret_arena_init(32, 4, &locked) == MK_OK ? 0 : -1;
-}
-
 #define EACH(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)

@@ -299,13 +299,6 @@ static void kv1_cannot_disable(void **state)
 	assert_failed(run_op(&w, MK_VERB_ENABLE, "acme-crm", false, NULL, 0), MK_METHOD, "kv = 2");
 }
 
-static int arena(void **state)
-{
-	bool locked;
-	(void)state;
-	return mk_secret_arena_init(64, 8, &locked) == MK_OK ? 0 : -1;
-}
-
 #define EACH(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)

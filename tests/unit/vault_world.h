@@ -178,4 +178,11 @@ static inline int vault_end(struct world *w)
 	return mk_secret_in_use() == 0 ? 0 : -1;
 }
 
+static inline int arena(void **state)
+{
+	bool locked;
+	(void)state;
+	return mk_secret_arena_init(64, 8, &locked) == MK_OK ? 0 : -1;
+}
+
 #endif
