@@ -85,6 +85,8 @@ static void show_revoked(const json_t *r)
 {
 	if (num(r, "connections") > 0 || num(r, "values") > 0)
 		printf("revoked: %lld connections; %lld values are not served under any name\n", num(r, "connections"), num(r, "values"));
+	if (num(r, "to_look_up") > 0)
+		printf("  of %lld the store has not said yet what it has: a new token put there before it does is taken for the revoked one\n", num(r, "to_look_up"));
 }
 
 static void show_approvals(const json_t *all)

@@ -282,5 +282,7 @@ mk_must mk_act_revoke(struct mk_broker *b, struct mk_caller *c, struct mk_revoke
 
 void mk_act_revoked(const struct mk_broker *b, struct mk_revoked_status *ret)
 {
-	*ret = (struct mk_revoked_status){ (uint32_t)b->revoked.n_names, (uint32_t)b->revoked.n_values };
+	*ret = (struct mk_revoked_status){ (uint32_t)b->revoked.n_names, (uint32_t)b->revoked.n_values, 0 };
+	for (size_t i = 0; i < b->revoked.n_names; i++)
+		ret->to_look_up += b->revoked.names[i].unseen != 0;
 }

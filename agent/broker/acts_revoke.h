@@ -86,6 +86,7 @@ void mk_revoked_look(struct mk_broker *b, const struct mk_fetched *f);
 /* Figures for status. */
 struct mk_revoked_status {
 	uint32_t connections, values;
+	uint32_t to_look_up; /* of the connections: their store has not said yet what it has */
 };
 void mk_act_revoked(const struct mk_broker *b, struct mk_revoked_status *ret);
 

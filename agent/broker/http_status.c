@@ -241,6 +241,7 @@ static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_
 	mk_jw_open(w, '{');
 	mk_jw_knum(w, "connections", dead.connections);
 	mk_jw_knum(w, "values", dead.values);
+	mk_jw_knum(w, "to_look_up", dead.to_look_up);
 	mk_jw_close(w, '}');
 	write_proposals(w, c->http->broker);
 	write_shadow(w, &s->shadow);

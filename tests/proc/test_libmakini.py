@@ -72,8 +72,8 @@ def test_the_very_next_get_after_a_revocation_is_refused_and_after_a_restore_ser
         for s in (service, other):
             assert s.get("acme-sap")["rc"] == EREVOKED
             assert s.token("acme-crm", repeated=True) == "tok-crm-1"
-        one.put("acme-sap", b"tok-sap-2")
         ctl(one, "restore", "acme-sap")
+        one.put("acme-sap", b"tok-sap-2")  # not before: it could be taken for what was revoked
         assert service.token("acme-sap") == "tok-sap-2"
 
 
@@ -206,8 +206,8 @@ def test_a_service_is_told_of_rotation_revocation_and_restore(one):
         ctl(one, "revoke", "acme-sap")
         watched(service, "acme-sap")
         assert service.get("acme-sap")["rc"] == EREVOKED
-        one.put("acme-sap", b"tok-sap-3")
         ctl(one, "restore", "acme-sap")
+        one.put("acme-sap", b"tok-sap-3")  # not before: it could be taken for what was revoked
         watched(service, "acme-sap")
         assert service.token("acme-sap") == "tok-sap-3"
 

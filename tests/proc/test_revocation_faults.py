@@ -19,7 +19,7 @@ import pytest
 from lib.instance import gone
 from lib.waiting import wait_for
 
-from .test_revocation import FIRST, admin, is_dead, made, restore, status
+from .test_revocation import FIRST, admin, counted, is_dead, made, restore
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not shutil.which("strace"), reason="no strace here")]
 
@@ -134,11 +134,11 @@ def switched_off(i, call, n):
 
 def wholly_dead(i):
     """Is it, name and value, or is it wholly alive? What is half of each fails."""
-    if status(i)["revocations"] == {"connections": 1, "values": 1}:
+    if counted(i) == (1, 1):
         is_dead(i, "acme-sap")
         assert restore(i, "acme-sap").status == 200
         return is_dead(i, "acme-sap")
-    assert status(i)["revocations"] == {"connections": 0, "values": 0}
+    assert counted(i) == (0, 0)
     assert i.token("acme-sap").json()["access_token"] == "tok-sap"
     return False
 
@@ -167,7 +167,7 @@ def test_the_whole_agent_switched_off_at_each_write_has_it_in_force_or_did_not_a
     assert seen[0, False] and seen[0, True] and seen[200, True], "there were writes before it was kept, and others before it was acknowledged"
 
 
-def counted(i):
+def calls_of_one(i):
     """Which calls one revocation makes, and how many of each."""
     out = i.dir / "counted.out"
     heal(i)
@@ -185,7 +185,7 @@ def counted(i):
 def test_a_kill_at_each_call_of_any_kind_leaves_it_in_force_or_not_acknowledged(instance):
     """Also those between the writes: from before the request is read until after its answer is sent."""
     kills = 0
-    for call, times in sorted(counted(instance).items()):
+    for call, times in sorted(calls_of_one(instance).items()):
         for n in range(1, times + 1):
             heal(instance)
             faults = Faults(instance, call, "signal=SIGKILL", n, everywhere=True)

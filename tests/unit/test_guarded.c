@@ -12,8 +12,8 @@
 #include "agent/base/guarded.h"
 #include "agent/base/vm.h"
 #include "tests/unit/child.h"
+#include "tests/unit/open_fds.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -59,24 +59,13 @@ static void hide_secretmem(void)
 		_exit(98);
 }
 
-static unsigned descriptors(void)
-{
-	unsigned n = 0;
-	DIR *d = opendir("/proc/self/fd");
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void a_key_is_kept_between_openings(void **state)
 {
 	struct mk_guarded *g = NULL;
 	(void)state;
-	const unsigned before = descriptors();
+	const unsigned before = open_fds();
 	assert_int_equal(mk_guarded_new(32, &g), MK_OK);
-	assert_int_equal(descriptors(), before); /* the descriptor is closed */
+	assert_int_equal(open_fds(), before); /* the descriptor is closed */
 	uint8_t *p = mk_guarded_open(g);
 	for (unsigned i = 0; i < 32; i++)
 		assert_int_equal(p[i], 0);

@@ -23,6 +23,17 @@ static struct raw_frame good_frame(const struct sample *s)
 	return (struct raw_frame){ (uint16_t)s->type, 0, GENERATION, (uint32_t)body.n, body, mk_msgs[s->type].fd, 0, 0 };
 }
 
+/* Nothing of it arrives, and the link is over. */
+static void costs_the_link(struct end *e, const struct raw_frame *f)
+{
+	raw_send(e->raw, f);
+	settle();
+	assert_int_equal(e->frames, 0);
+	assert_int_equal(e->gone, 1);
+	assert_int_equal(e->why, MK_BAD_REQUEST);
+	end_close(e);
+}
+
 static void every_message_passes_its_link(void **state)
 {
 	(void)state;
@@ -135,12 +146,7 @@ static void each_fault_costs_the_sender_its_link_and_nothing_else(void **state)
 			into_phase(&e, &mk_msgs[samples[i].type]);
 			struct raw_frame f = good_frame(&samples[i]);
 			spoils[k](&f, &mk_msgs[samples[i].type]);
-			raw_send(e.raw, &f);
-			settle();
-			assert_int_equal(e.frames, 0);
-			assert_int_equal(e.gone, 1);
-			assert_int_equal(e.why, MK_BAD_REQUEST);
-			end_close(&e);
+			costs_the_link(&e, &f);
 			assert_int_equal(open_fds(), before);
 		}
 	uint8_t n[4];
@@ -187,12 +193,7 @@ static void a_message_out_of_its_phase_is_refused(void **state)
 		struct end e;
 		end_open(&e, first_of(row->to), first_of(row->from));
 		const struct raw_frame f = good_frame(&samples[i]);
-		raw_send(e.raw, &f);
-		settle();
-		assert_int_equal(e.frames, 0);
-		assert_int_equal(e.gone, 1);
-		assert_int_equal(e.why, MK_BAD_REQUEST);
-		end_close(&e);
+		costs_the_link(&e, &f);
 	}
 }
 
