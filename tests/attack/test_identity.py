@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, BUILD, STRANGER, SYNC, Caller, Instance, demote, hold_still
+from lib.instance import AGENT, BILLING, BUILD, STRANGER, SYNC, Caller, Instance, demote, held_still
 from lib.racer import Racer
 from lib.units import POLICY, Cgroup, UnitCaller, can_make
 from lib.waiting import wait_for
@@ -191,19 +191,17 @@ def test_a_number_used_again_before_accept_makes_nobody_of_the_unit(with_unit, u
     def used_again():
         """None where the number was another's for too long: who stands still for ten seconds is replaced."""
         outside = UnitCaller(BILLING if not with_unit.masked else STRANGER, None)
-        hold_still(broker)
-        try:
+        with held_still(broker):
             connection = outside.connect(with_unit.sock())
             number = outside.pid
             outside.close()
-            again = fork_as(number, bound=2.0)
+            try:
+                again = fork_as(number, bound=2.0)
+            except NotGiven:
+                connection.close()
+                return None
             unit.take(again)
             return connection, again
-        except NotGiven:
-            connection.close()
-            return None
-        finally:
-            os.kill(broker, signal.SIGCONT)
     connection, again = next(made for _ in range(10) if (made := used_again()))
     try:
         assert connection.request(ASK).status == 403

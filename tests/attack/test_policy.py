@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib.instance import AGENT, BILLING, POLICY, SECTEAM, STRANGER, Caller, Instance, demote, hold_still
+from lib.instance import AGENT, BILLING, POLICY, SECTEAM, STRANGER, Caller, Instance, demote, held_still
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -280,6 +280,10 @@ class Stream(threading.Thread):
         caller.close()
 
 
+def waiters(instance):
+    return instance.get("/v1/status", uid=SECTEAM, sock="admin").json()["waiters"]
+
+
 def reload_by_admin(instance):
     answer = instance.get("/v1/reload", uid=SECTEAM, sock="admin", method="POST")
     acknowledged = time.monotonic()
@@ -332,16 +336,13 @@ def test_who_waits_for_a_cold_token_is_denied_when_the_reload_took_the_right(ins
     callers = [Caller(BILLING) for _ in range(8)]
     instance.put("acme-slow", b"tok-slow")
     fetcher = instance.pids()["fetcher"]
-    hold_still(fetcher)
-    try:
+    with held_still(fetcher):
         waiting = [c.connect(instance.sock()) for c in callers]
         for w in waiting:
             w.send(b"GET /v1/tokens/acme-slow HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(0.3)
+        wait_for("all of them wait", lambda: waiters(instance) == len(waiting), 0.5)
         instance.write_policy(RIGHT.replace('"acme-*"', '"initech-*"'))
         reload_by_admin(instance)
-    finally:
-        os.kill(fetcher, signal.SIGCONT)
     assert [w.receive().status for w in waiting] == [403] * len(waiting)
     instance.write_policy(RIGHT)
     reload_by_admin(instance)
@@ -354,13 +355,10 @@ def test_the_waiters_would_have_had_it_without_the_reload(instance):
     """The control of what they wait for."""
     instance.put("acme-slow-too", b"tok-slow-too")
     fetcher = instance.pids()["fetcher"]
-    hold_still(fetcher)
-    try:
+    with held_still(fetcher):
         w = instance.caller(BILLING).connect(instance.sock())
         w.send(b"GET /v1/tokens/acme-slow-too HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(0.3)
-    finally:
-        os.kill(fetcher, signal.SIGCONT)
+        wait_for("it waits", lambda: waiters(instance) == 1, 0.5)
     assert w.receive().status == 200
     w.close()
 

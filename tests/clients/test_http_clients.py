@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -110,6 +111,7 @@ def test_a_stream_is_tried_again_until_there_is_an_agent(client, agent):
     agent.stop()
     with hangs_up(agent.sock()) as tried, client.running(agent.sock(), "watch", "acme-crm") as c:
         tried()
+        time.sleep(1.5)  # nobody is there at all for its next try, a second later
         agent.start()
         c.wait_line("token of 9 bytes", bound=HEAL_BOUND)
 

@@ -87,7 +87,23 @@ def gone(pid):
 def hold_still(pid):
     """Stops it by SIGSTOP, and returns when all its threads stand still: until it takes the signal it goes on."""
     os.kill(pid, signal.SIGSTOP)
-    wait_for("it stands still", lambda: all(t.read_text().rsplit(")", 1)[1].split()[0] == "T" for t in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")), 1.0)
+
+    def stands_still():
+        states = {t.read_text().rsplit(")", 1)[1].split()[0] for t in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")}
+        assert states and "Z" not in states, f"{pid} has ended"
+        return states == {"T"}
+    wait_for("it stands still", stands_still, 1.0)
+
+
+@contextlib.contextmanager
+def held_still(pid):
+    """For as long as this lasts. Who stands still for ten seconds is replaced by its supervisor."""
+    hold_still(pid)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def whole_lines(text):

@@ -29,7 +29,7 @@ static struct {
 	const char *socket, *names[NAMES], *mistake;
 	makini *m;
 	atomic_bool over;
-	atomic_ulong ok, repeated, revoked, away, other, wrong, told, opened;
+	atomic_ulong ok, first, repeated, revoked, away, other, wrong, told, opened;
 	char shared[ROOM]; /* with "race": into which all get, and which all read */
 } t;
 
@@ -66,6 +66,8 @@ static void get_into(makini *m, const char *name, char *buf)
 	if (!mistake("overflow") && !is_of(buf, name, &info))
 		t.wrong++;
 	t.ok++;
+	if (strcmp(name, t.names[0]) == 0)
+		t.first++;
 	if (info.repeated)
 		t.repeated++;
 }
@@ -129,8 +131,8 @@ static void *open_and_close(void *arg)
 
 static void say(void)
 {
-	printf("{\"ok\":%lu,\"repeated\":%lu,\"revoked\":%lu,\"away\":%lu,\"other\":%lu,\"wrong\":%lu,\"told\":%lu,\"opened\":%lu}\n", t.ok, t.repeated,
-	       t.revoked, t.away, t.other, t.wrong, t.told, t.opened);
+	printf("{\"ok\":%lu,\"first\":%lu,\"repeated\":%lu,\"revoked\":%lu,\"away\":%lu,\"other\":%lu,\"wrong\":%lu,\"told\":%lu,\"opened\":%lu}\n", t.ok, t.first,
+	       t.repeated, t.revoked, t.away, t.other, t.wrong, t.told, t.opened);
 	fflush(stdout);
 }
 

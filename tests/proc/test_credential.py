@@ -9,7 +9,6 @@ import pathlib
 import signal
 import socket
 import stat
-import time
 
 import pytest
 
@@ -168,7 +167,7 @@ def test_a_cold_token_is_waited_for_and_a_store_that_hangs_is_not(running):
                 code = 45 if load(running, "billing.service", "acme-cold") == b"tok-cold" else 46
             finally:
                 os._exit(code)
-        time.sleep(0.3)
+        wait_for("it waits", lambda: running.get("/v1/status", uid=SECTEAM, sock="admin").json()["waiters"] == 1, 0.5)
         assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     finally:
         with contextlib.suppress(ProcessLookupError):  # where its supervisor has put another one in its place

@@ -192,18 +192,22 @@ def test_a_broker_that_asks_for_pages_without_end_takes_no_descriptors_from_its_
     supervisor = instance.supervisor()
     count = lambda: len(os.listdir(f"/proc/{supervisor}/fd"))  # noqa: E731
     before = count()
-    hostile = instance.replace("broker", f"flood supervisor {SAMPLES.index('PAGE_WANTED')} 20000")
-    most = [before]
+    for _ in range(5):  # again where we looked away while it was given them
+        hostile = instance.replace("broker", f"flood supervisor {SAMPLES.index('PAGE_WANTED')} 20000")
+        most = [before]
 
-    def ended():
-        most[0] = max(most[0], count())
-        return instance.ended(hostile)
+        def ended():
+            most[0] = max(most[0], count())
+            return instance.ended(hostile)
 
-    wait_for("it reads nothing, and is ended for that", ended, 12.0)
-    print(f"figure: {most[0]} descriptors at most, {before} before")
-    assert before + 10 < most[0] < before + 1000  # it was given some: the control
-    wait_for("served again", lambda: instance.pids().get("broker", hostile) != hostile and instance.token("acme-sap").status == 200, 6.0)
-    wait_for("none is left", lambda: count() <= before + 2, 1.0)
+        wait_for("it reads nothing, and is ended for that", ended, 12.0)
+        print(f"figure: {most[0]} descriptors at most, {before} before")
+        assert most[0] < before + 1000
+        wait_for("served again", lambda: instance.pids().get("broker", hostile) != hostile and instance.token("acme-sap").status == 200, 6.0)
+        wait_for("none is left", lambda: count() <= before + 2, 1.0)
+        if most[0] > before + 10:
+            break
+    assert most[0] > before + 10  # it was given some: the control
 
 
 def hold_a_reload(i):

@@ -16,7 +16,7 @@
 static inline void run_ms(int64_t ms)
 {
 	mk_timer_set(world_t, ms);
-	assert_int_equal(mk_loop_run(world_b->loop), MK_OK); /* who serves is this thread, so no machine is too slow for it */
+	assert_int_equal(mk_loop_run(world_b->loop), MK_OK); /* one round at least: who serves is this thread */
 }
 
 static inline int listen_at(const char *path)

@@ -242,7 +242,8 @@ static void tail_follows_over_rotations_and_misses_nothing(void **state)
 	kit_open(&k);
 	snprintf(to, sizeof to, "%s/shown", k.dir);
 	const pid_t pid = follow(k.file, to);
-	usleep(100000);
+	for (int i = 0; i < 1000 && (access(to, R_OK) < 0 || kit_count(to, "{\"seq\":1,") == 0); i++) /* until it follows */
+		usleep(50000);
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(kit_write(&k, "acme-1"), MK_OK);
 		if (i == 500)

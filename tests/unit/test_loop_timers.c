@@ -176,7 +176,7 @@ static void without_a_fake_a_timer_waits_its_time(void **state)
 	mk_timer_set(t, 30);
 	assert_int_equal(mk_loop_run(loop), MK_OK);
 	const int64_t took = mk_boot_ms() - from;
-	assert_true(took >= 30 && took < 2000);
+	assert_true(took >= 30 && took < 30000);
 	mk_timer_free(t);
 }
 
