@@ -81,12 +81,27 @@ static void show_freeze(const json_t *freeze)
 		       mk_ctl_text_of(freeze, "reason"));
 }
 
+/* By name: who waits to put a new token somewhere has to know whether that one is meant. */
+static void show_to_look_up(const json_t *r)
+{
+	const json_t *first = json_object_get(r, "to_look_up_first");
+	const long long more = num(r, "to_look_up") - (long long)json_array_size(first);
+	size_t i;
+	json_t *name;
+	printf("  a new token put into the store now may be taken for the revoked one, as it could not be looked up there yet:");
+	json_array_foreach(first, i, name)
+		printf(" %s", mk_ctl_text(name));
+	if (more > 0)
+		printf(" and %lld more", more);
+	putchar('\n');
+}
+
 static void show_revoked(const json_t *r)
 {
 	if (num(r, "connections") > 0 || num(r, "values") > 0)
 		printf("revoked: %lld connections; %lld values are not served under any name\n", num(r, "connections"), num(r, "values"));
 	if (num(r, "to_look_up") > 0)
-		printf("  of %lld the store has not said yet what it has: a new token put there before it does is taken for the revoked one\n", num(r, "to_look_up"));
+		show_to_look_up(r);
 }
 
 static void show_approvals(const json_t *all)

@@ -282,7 +282,13 @@ mk_must mk_act_revoke(struct mk_broker *b, struct mk_caller *c, struct mk_revoke
 
 void mk_act_revoked(const struct mk_broker *b, struct mk_revoked_status *ret)
 {
-	*ret = (struct mk_revoked_status){ (uint32_t)b->revoked.n_names, (uint32_t)b->revoked.n_values, 0 };
-	for (size_t i = 0; i < b->revoked.n_names; i++)
-		ret->to_look_up += b->revoked.names[i].unseen != 0;
+	*ret = (struct mk_revoked_status){ .connections = (uint32_t)b->revoked.n_names, .values = (uint32_t)b->revoked.n_values };
+	for (size_t i = 0; i < b->revoked.n_names; i++) {
+		const struct mk_dead *dead = &b->revoked.names[i];
+		if (!(dead->unseen & 1u << MK_SLOT_CURRENT))
+			continue;
+		if (ret->to_look_up < MK_TO_LOOK_UP_SHOWN)
+			ret->first[ret->to_look_up] = dead->name;
+		ret->to_look_up++;
+	}
 }

@@ -84,9 +84,11 @@ void mk_revoked_absent(struct mk_broker *b, const struct mk_name *name, enum mk_
 void mk_revoked_look(struct mk_broker *b, const struct mk_fetched *f);
 
 /* Figures for status. */
+#define MK_TO_LOOK_UP_SHOWN 8u
 struct mk_revoked_status {
 	uint32_t connections, values;
-	uint32_t to_look_up; /* of the connections: their store has not said yet what it has */
+	uint32_t to_look_up; /* of the connections: what their store has now could not be looked up and kept yet */
+	struct mk_name first[MK_TO_LOOK_UP_SHOWN]; /* of those, as far as there are so many */
 };
 void mk_act_revoked(const struct mk_broker *b, struct mk_revoked_status *ret);
 

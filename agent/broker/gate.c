@@ -181,10 +181,10 @@ static mk_must may_get(struct get *g, struct mk_caller *c, unsigned *retry_after
 
 static mk_must settle(struct get *g, const struct mk_version *v, bool stale)
 {
+	if (mk_revoked_value(&g->b->revoked, v->print))
+		return MK_REVOKED; /* whatever else is wrong with it: that will not get better by itself */
 	if (!mk_environment_fits(g->b, v->backend, v->tags, v->n_tags))
 		return MK_BACKEND;
-	if (mk_revoked_value(&g->b->revoked, v->print))
-		return MK_REVOKED; /* also where two names have it: that will not get better by itself */
 	if (mk_store_twice(g->b->store, &g->ask->name, v))
 		return MK_BACKEND;
 	if (v->disabled)

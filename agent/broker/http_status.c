@@ -210,6 +210,18 @@ static void write_proposals(struct mk_jw *w, struct mk_broker *b)
 	mk_jw_close(w, ']');
 }
 
+static void write_revoked(struct mk_jw *w, const struct mk_revoked_status *dead)
+{
+	mk_jw_knum(w, "connections", dead->connections);
+	mk_jw_knum(w, "values", dead->values);
+	mk_jw_knum(w, "to_look_up", dead->to_look_up);
+	mk_jw_key(w, "to_look_up_first");
+	mk_jw_open(w, '[');
+	for (uint32_t i = 0; i < dead->to_look_up && i < MK_TO_LOOK_UP_SHOWN; i++)
+		mk_jw_str(w, mk_span_of(dead->first[i].s));
+	mk_jw_close(w, ']');
+}
+
 static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_broker_status *s)
 {
 	const struct mk_broker *b = c->http->broker;
@@ -239,9 +251,7 @@ static void write_all(struct mk_jw *w, const struct mk_conn *c, const struct mk_
 	mk_act_revoked(b, &dead);
 	mk_jw_key(w, "revocations");
 	mk_jw_open(w, '{');
-	mk_jw_knum(w, "connections", dead.connections);
-	mk_jw_knum(w, "values", dead.values);
-	mk_jw_knum(w, "to_look_up", dead.to_look_up);
+	write_revoked(w, &dead);
 	mk_jw_close(w, '}');
 	write_proposals(w, c->http->broker);
 	write_shadow(w, &s->shadow);

@@ -15,7 +15,7 @@ import threading
 
 import pytest
 
-from lib.instance import AGENT, BILLING, POLICY, Instance
+from lib.instance import AGENT, BILLING, POLICY, Instance, held_still
 from lib.waiting import settled, wait_for
 
 pytestmark = pytest.mark.root
@@ -186,8 +186,10 @@ def test_a_previous_value_dies_with_the_current_one(one):
 def test_a_value_that_nobody_had_asked_for_is_looked_up_and_retired():
     with made('refresh = { prefetch = false; };') as i:
         i.start()
-        assert revoke(i, "acme-sap")[0]["values"] == 0
-        wait_for("its value", lambda: status(i)["revocations"]["values"] == 1, 2.0)
+        with held_still(i.pids()["fetcher"]):
+            assert revoke(i, "acme-sap")[0]["values"] == 0
+            assert status(i)["revocations"] == {"connections": 1, "values": 0, "to_look_up": 1, "to_look_up_first": ["acme-sap"]}
+        wait_for("its value", lambda: status(i)["revocations"] == {"connections": 1, "values": 1, "to_look_up": 0, "to_look_up_first": []}, 12.0)
         agent_killed(i)
         i.put("acme-crm", b"tok-sap")
         is_dead(i, "acme-crm")
